@@ -1,0 +1,51 @@
+// What the files of the add-on share.
+#pragma once
+
+#include "napi_util.h"
+
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+
+struct tw_runtime;
+
+namespace tw {
+
+struct Jit;
+
+// An aligned allocation that an ArrayBuffer shows. It is unmapped by freeAligned or by the finalizer,
+// whichever comes first; the record itself always goes with the finalizer.
+struct Allocation {
+  void *start;   // what munmap takes
+  size_t mapped; // bytes mapped from `start`
+  void *bytes;   // aligned start, as JavaScript sees it
+  size_t length;
+  bool freed = false;
+};
+
+// What one environment (main thread or worker thread) owns; torn down by its cleanup hook.
+struct EnvironmentState {
+  std::unordered_map<uint32_t, std::unique_ptr<Jit>> jits;
+  uint32_t nextJit = 1;
+  std::unordered_set<tw_runtime *> pools;
+  std::unordered_map<void *, Allocation *> allocations;
+  EnvironmentState();
+  ~EnvironmentState();
+};
+
+EnvironmentState &environment(napi_env env);
+
+// Registers LLVM's targets, once per process.
+void initializeLlvm();
+// Takes ownership of an LLVM-C message.
+std::string takeMessage(char *message);
+
+void defineCompile(napi_env env, napi_value exports);
+void defineJit(napi_env env, napi_value exports);
+void defineMemory(napi_env env, napi_value exports);
+void definePool(napi_env env, napi_value exports);
+void defineInvoke(napi_env env, napi_value exports);
+void defineTiming(napi_env env, napi_value exports);
+
+} // namespace tw
