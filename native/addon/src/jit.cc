@@ -3,9 +3,11 @@
 #include "jit.h"
 #include "addon.h"
 
+#include <llvm-c/Core.h>
 #include <llvm-c/Error.h>
 #include <llvm-c/LLJIT.h>
 
+#include <cstring>
 #include <mutex>
 
 namespace tw {
@@ -149,6 +151,8 @@ napi_value jitCreate(Args &args) {
     check(args.env, napi_get_element(args.env, args.value[0], i, &element));
     if (!viewBytes(args.env, element, &objects[i]))
       throw Failure("native/argument", "object " + std::to_string(i) + " must be a Uint8Array");
+    if (objects[i].length < 4 || memcmp(objects[i].bytes, "\177ELF", 4) != 0)
+      throw Failure("native/argument", "object " + std::to_string(i) + " is not an ELF file");
   }
   EnvironmentState &state = environment(args.env);
   std::unique_ptr<Jit> jit = createJit(objects);
