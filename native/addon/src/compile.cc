@@ -5,16 +5,22 @@
 #include <llvm-c/Core.h>
 #include <llvm-c/ErrorHandling.h>
 #include <llvm-c/IRReader.h>
-#include <llvm-c/Support.h>
 #include <llvm-c/Target.h>
 #include <llvm-c/TargetMachine.h>
 #include <llvm-c/Transforms/PassBuilder.h>
 #include <llvm/Config/llvm-config.h>
+#include <llvm/Support/CommandLine.h>
+#include <llvm/Support/raw_ostream.h>
 
 #include <chrono>
 #include <cstdio>
 #include <mutex>
 #include <unistd.h>
+
+#ifdef __linux__
+#include <csignal>
+#include <sys/prctl.h>
+#endif
 
 namespace tw {
 
@@ -238,7 +244,11 @@ napi_value setLlvmOptions(Args &args) {
   initializeLlvm();
   std::vector<const char *> argv;
   for (const std::string &text : texts) argv.push_back(text.c_str());
-  LLVMParseCommandLineOptions(static_cast<int>(argv.size()), argv.data(), nullptr);
+  // Not the C API's function: it ignores options that LLVM does not know.
+  std::string errors;
+  llvm::raw_string_ostream stream(errors);
+  if (!llvm::cl::ParseCommandLineOptions(static_cast<int>(argv.size()), argv.data(), "", &stream))
+    throw Failure("llvm/options", stream.str());
   applied = key;
   return nullptr;
 }
@@ -249,9 +259,14 @@ void dieQuietly(const char *reason) {
   _exit(70);
 }
 
-// For compile workers: a fatal LLVM error ends the process with status 70 and no core file.
-napi_value exitOnFatalError(Args &) {
+// Makes this process a compile worker of the process `parent`: a fatal LLVM error ends it with status 70 and
+// without a core file, and it dies with its parent even in the middle of a compilation.
+napi_value becomeWorker(Args &args) {
   LLVMInstallFatalErrorHandler(dieQuietly);
+#ifdef __linux__
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+#endif
+  if (getppid() != static_cast<pid_t>(args.number(0))) _exit(0);
   return nullptr;
 }
 
@@ -263,7 +278,7 @@ void defineCompile(napi_env env, napi_value exports) {
   define(env, exports, "compileIr", compileIr);
   define(env, exports, "compileTimings", compileTimings);
   define(env, exports, "setLlvmOptions", setLlvmOptions);
-  define(env, exports, "exitOnFatalError", exitOnFatalError);
+  define(env, exports, "becomeWorker", becomeWorker);
 }
 
 } // namespace tw
