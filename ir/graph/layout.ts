@@ -69,3 +69,24 @@ export function sameLayout(a: Layout | undefined, b: Layout | undefined): boolea
   if (a === undefined || b === undefined) return false;
   return JSON.stringify([a.dims, a.halo ?? null]) === JSON.stringify([b.dims, b.halo ?? null]);
 }
+
+/** The same layout without its halo. */
+export function withoutHalo(layout: Layout): Layout {
+  const { halo: _, ...rest } = layout;
+  return rest;
+}
+/** The same layout with a halo (none when all amounts are zero). */
+export function withHalo(layout: Layout, halo: readonly Halo[]): Layout {
+  const base = withoutHalo(layout);
+  return halo.some((h) => h.before > 0 || h.after > 0) ? { ...base, halo } : base;
+}
+/** The last axis in blocks of `lanes`: […, ceil(n/lanes), lanes]. */
+export function lastBlocked(rank: number, lanes: number): Layout {
+  const whole = Array.from({ length: rank - 1 }, (_, axis) => ({ axis, divisor: 1 }));
+  const last = rank - 1;
+  return {
+    name: `last${lanes}`,
+    rank,
+    dims: [...whole, { axis: last, divisor: lanes }, { axis: last, divisor: 1, modulus: lanes }],
+  };
+}

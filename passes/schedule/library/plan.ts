@@ -1,0 +1,79 @@
+/**
+ * The analytical model behind the default schedules: how large a register tile, how deep an unrolled reduction. Sizes
+ * follow from lanes and vector registers of the target alone, so layouts (packed weights) and schedules agree.
+ */
+
+/** What the model needs to know of a target. */
+export interface Machine {
+  /** float32 lanes of a vector. */
+  readonly lanes: number;
+  /** Architectural vector registers. */
+  readonly registers: number;
+  /** Bytes of the first- and second-level data caches of a core. */
+  readonly l1Bytes: number;
+  readonly l2Bytes: number;
+  /** Vector FMAs a cycle. */
+  readonly fmaPerCycle: number;
+}
+
+/** A register tile: `points` pixels or rows by `vectors` vectors of channels or columns. */
+export interface RegisterTile {
+  readonly points: number;
+  readonly vectors: number;
+}
+
+/** The work a tile is chosen for. */
+export interface TileProblem {
+  /** Vectors along the vectorized axis (output-channel blocks); the tile's `vectors` divides it. */
+  readonly vectorBlocks: number;
+  /** Extent of the axis the points run along (output width, matmul rows). */
+  readonly extent: number;
+  /** Length of the reduction. */
+  readonly depth: number;
+  /** Output bytes; thin reductions over large outputs prefer one store stream. */
+  readonly outputBytes: number;
+}
+
+/** Cycles from issuing an FMA to its result, the least distance between two uses of one accumulator. */
+const fmaLatency = 4;
+
+/** Chooses the tile with the least modelled cycles: FMA rate, load ports, weight traffic from L2, start-up of a tile. */
+export function chooseRegisterTile(m: Machine, problem: TileProblem): RegisterTile {
+  let best: RegisterTile = { points: 1, vectors: 1 };
+  let bestCost = Number.POSITIVE_INFINITY;
+  for (let vectors = 1; vectors <= Math.min(problem.vectorBlocks, 8); vectors++) {
+    if (problem.vectorBlocks % vectors !== 0) continue;
+    const most = Math.min(problem.extent, Math.floor((m.registers - 1 - vectors) / vectors));
+    for (let points = 1; points <= most; points++) {
+      const cost = tileCost(m, problem, { points, vectors });
+      if (cost < bestCost) [best, bestCost] = [{ points, vectors }, cost];
+    }
+  }
+  return best;
+}
+
+/** Modelled cycles of computing the whole problem with this tile. */
+export function tileCost(m: Machine, problem: TileProblem, tile: RegisterTile): number {
+  const { points, vectors } = tile;
+  const tiles = Math.ceil(problem.extent / points) * (problem.vectorBlocks / vectors);
+  const fmas = (points * vectors) / m.fmaPerCycle;
+  const loads = (points + vectors) / 2;
+  const weightBytes = vectors * m.lanes * 4;
+  const streamed = problem.depth * weightBytes > m.l1Bytes / 2 ? weightBytes / 32 : 0;
+  const step = Math.max(fmas, loads, fmaLatency, streamed) + 0.02 * loads;
+  const thin = problem.depth <= 16 && problem.outputBytes > m.l2Bytes && vectors > 1 ? 2 : 1;
+  return tiles * (problem.depth * step * thin + 1.5 * points * vectors + 24);
+}
+
+/** How many consecutive input channels are unrolled: the largest divisor of `channels` up to `lanes`. */
+export function unrolledChannels(channels: number, lanes: number): number {
+  for (let u = Math.min(lanes, channels); u > 1; u--)
+    if (channels % u === 0 && (lanes % u === 0 || u === channels)) return u;
+  return 1;
+}
+
+/** The largest divisor of `n` not above `limit`. */
+export function largestDivisor(n: number, limit: number): number {
+  for (let d = Math.min(n, limit); d > 1; d--) if (n % d === 0) return d;
+  return 1;
+}
