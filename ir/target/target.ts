@@ -1,0 +1,45 @@
+/** Hardware as data. Recipes, lowering and code generation read it; nothing here asks the machine. */
+import { bytesOf, type ScalarType } from "../expr/dtype.ts";
+
+export type Architecture = "x86_64" | "aarch64" | "nvptx64";
+
+/** Sizes of the data caches, in bytes; 0 where a level is absent. `l3Bytes` is the whole shared cache. */
+export interface Caches {
+  readonly l1dBytes: number;
+  readonly l2Bytes: number;
+  readonly l3Bytes: number;
+  readonly lineBytes: number;
+}
+/** Limits of an NVIDIA streaming multiprocessor. */
+export interface GpuLimits {
+  /** 80 for sm_80. */
+  readonly smVersion: number;
+  /** Shared memory that one thread block can have. */
+  readonly sharedBytes: number;
+  /** Threads of one thread block. */
+  readonly maxThreads: number;
+  readonly regsPerThread: number;
+}
+export interface Target {
+  /** As `parseTarget` takes it. */
+  readonly name: string;
+  readonly arch: Architecture;
+  readonly triple: string;
+  /** LLVM's name of the processor. */
+  readonly cpu: string;
+  /** LLVM's `+x`, `-y`, applied after what `cpu` implies. */
+  readonly features: readonly string[];
+  /** Width of the widest vector register that code should use. */
+  readonly vectorBits: number;
+  /** Architectural vector registers. */
+  readonly vectorRegisters: number;
+  /** Full-width fused multiply-adds a core can start each cycle. */
+  readonly fmaPerCycle: number;
+  readonly caches: Caches;
+  readonly cores: number;
+  readonly gpu?: GpuLimits;
+}
+
+/** Elements of `scalar` in one vector register (at least 1). */
+export const lanesOf = (target: Target, scalar: ScalarType): number =>
+  Math.max(1, target.vectorBits / 8 / bytesOf(scalar));
