@@ -11,7 +11,7 @@
  */
 import { add, constantValue, floordiv, floormod, index, mul, sub } from "../../ir/expr/build.ts";
 import { indexType } from "../../ir/expr/dtype.ts";
-import type { Binary, Expr, Var } from "../../ir/expr/expr.ts";
+import type { Binary, BinaryOp, Expr, Var } from "../../ir/expr/expr.ts";
 import { mapChildren, some } from "../../ir/expr/traverse.ts";
 import type { VarId } from "../../ir/support/ids.ts";
 import { invariant } from "../../ir/support/invariant.ts";
@@ -42,8 +42,13 @@ export interface QuasiAffine {
   readonly constant: number;
 }
 
-/** Brings a non-linear subexpression (an atom to be) into canonical form. */
-export type AtomNormalizer = (e: Expr) => Expr;
+/** Brings non-linear subexpressions (atoms to be) into canonical form. */
+export interface AtomNormalizer {
+  /** Normalizes an expression that is not linear, operands included. */
+  readonly atom: (e: Expr) => Expr;
+  /** Normalizes a binary node whose operands are canonical already. */
+  readonly node: (e: Binary) => Expr;
+}
 
 export const constantForm = (constant: number): QuasiAffine => ({ terms: [], constant });
 export const atomForm = (atom: Expr): QuasiAffine => ({ terms: [{ atom, coefficient: 1 }], constant: 0 });
@@ -54,7 +59,7 @@ const wholeQuotient = (n: number, m: number): number => {
   return q === 0 ? 0 : q;
 };
 const floorRemainder = (n: number, m: number): number => n - Math.floor(n / m) * m;
-function gcd(a: number, b: number): number {
+export function gcd(a: number, b: number): number {
   let x = Math.abs(a);
   let y = Math.abs(b);
   while (y !== 0) [x, y] = [y, x % y];
@@ -225,7 +230,7 @@ export function splitSum(e: Expr): QuasiAffine {
 }
 
 /** Quotients and remainders of the same number come together again; see Note [Quasi-affine form]. */
-function recombine(x: QuasiAffine, ranges: Ranges): QuasiAffine {
+export function recombine(x: QuasiAffine, ranges: Ranges): QuasiAffine {
   let hasDiv = false;
   for (const t of x.terms) if (t.atom.kind === "binary" && t.atom.op === "floordiv") hasDiv = true;
   if (!hasDiv || x.terms.length < 2) return x;
@@ -267,7 +272,8 @@ function formRemainder(x: QuasiAffine): QuasiAffine | undefined {
 
 /** Whether the expression holds data, whose arithmetic may wrap. */
 const holdsData = (e: Expr): boolean => e.kind !== "var" && some(e, (n) => n.kind === "load" || n.kind === "call");
-function mayWrap(x: QuasiAffine, ranges: Ranges): boolean {
+/** Whether a sum over data may leave int64; index arithmetic never does. */
+export function mayWrap(x: QuasiAffine, ranges: Ranges): boolean {
   if (!x.terms.some((t) => holdsData(t.atom))) return false;
   const whole = boundsOfForm(x, ranges);
   return !(isSafe(whole.min) && isSafe(whole.max)) || fitType(whole, "int64") !== whole;
@@ -275,64 +281,57 @@ function mayWrap(x: QuasiAffine, ranges: Ranges): boolean {
 
 /**
  * The quasi-affine form of an int64 scalar expression. `ranges` lets divisions split by what is known of variables;
- * `normalizeAtom` is applied to what is not linear.
+ * `normalizer` is applied to what is not linear.
  */
-export function linearize(e: Expr, ranges: Ranges, normalizeAtom: AtomNormalizer): QuasiAffine {
+export function linearize(e: Expr, ranges: Ranges, normalizer: AtomNormalizer): QuasiAffine {
   invariant(e.dtype === indexType, "only int64 scalars have a quasi-affine form");
   if (e.kind === "const") return typeof e.value === "number" ? constantForm(e.value) : atomForm(e);
   if (e.kind === "var") return atomForm(e);
-  if (e.kind === "binary") {
-    const form = linearizeBinary(e, ranges, normalizeAtom);
-    if (form && safe(form)) return form;
+  if (e.kind === "binary" && linear.has(e.op)) {
+    const x = linearize(e.a, ranges, normalizer);
+    const y = linearize(e.b, ranges, normalizer);
+    const form = linearizeBinary(e.op, x, y, ranges);
+    return form && safe(form) ? form : splitAtom(normalizer.node(withOperands(e, x, y)));
   }
-  if (e.kind === "unary" && e.op === "neg") return scale(linearize(e.value, ranges, normalizeAtom), -1);
-  const atom = normalizeAtom(e);
-  if (atom === e || atom.kind === "var") return atomForm(atom);
-  return splitSum(atom);
+  if (e.kind === "unary" && e.op === "neg") return scale(linearize(e.value, ranges, normalizer), -1);
+  return splitAtom(normalizer.atom(e));
 }
-function linearizeBinary(e: Binary, ranges: Ranges, normalize: AtomNormalizer): QuasiAffine | undefined {
-  switch (e.op) {
+const linear: ReadonlySet<BinaryOp> = new Set(["add", "sub", "mul", "div", "mod", "floordiv", "floormod"]);
+const splitAtom = (atom: Expr): QuasiAffine => (atom.kind === "var" ? atomForm(atom) : splitSum(atom));
+function withOperands(e: Binary, x: QuasiAffine, y: QuasiAffine): Binary {
+  const a = fromQuasiAffine(x);
+  const b = fromQuasiAffine(y);
+  return sameExpr(a, e.a) && sameExpr(b, e.b) ? e : { ...e, a, b };
+}
+
+function linearizeBinary(op: BinaryOp, x: QuasiAffine, y: QuasiAffine, ranges: Ranges): QuasiAffine | undefined {
+  switch (op) {
     case "add":
-    case "sub": {
-      const x = linearize(e.a, ranges, normalize);
-      const y = linearize(e.b, ranges, normalize);
-      return recombine(addScaled(x, y, e.op === "add" ? 1 : -1), ranges);
-    }
-    case "mul": {
-      const x = linearize(e.a, ranges, normalize);
-      const y = linearize(e.b, ranges, normalize);
+    case "sub":
+      return recombine(addScaled(x, y, op === "add" ? 1 : -1), ranges);
+    case "mul":
       if (y.terms.length === 0) return scale(x, y.constant);
       return x.terms.length === 0 ? scale(y, x.constant) : undefined;
-    }
-    case "div":
-    case "mod":
-    case "floordiv":
-    case "floormod":
-      return linearizeDivision(e, ranges, normalize);
     default:
-      return undefined;
+      return linearizeDivision(op, x, y, ranges);
   }
 }
 /** Division by a positive constant; truncating division of a nonnegative number is floor division. */
-function linearizeDivision(e: Binary, ranges: Ranges, normalize: AtomNormalizer): QuasiAffine | undefined {
-  const y = linearize(e.b, ranges, normalize);
-  if (y.terms.length > 0 || y.constant <= 0) return undefined;
-  const x = linearize(e.a, ranges, normalize);
-  if (mayWrap(x, ranges)) return undefined;
-  if ((e.op === "div" || e.op === "mod") && !(boundsOfForm(x, ranges).min >= 0)) return undefined;
-  const quotient = e.op === "div" || e.op === "floordiv";
-  return quotient ? divideForm(x, y.constant, ranges) : moduloForm(x, y.constant, ranges);
+function linearizeDivision(op: BinaryOp, x: QuasiAffine, y: QuasiAffine, ranges: Ranges): QuasiAffine | undefined {
+  if (y.terms.length > 0 || y.constant <= 0 || mayWrap(x, ranges)) return undefined;
+  if ((op === "div" || op === "mod") && !(boundsOfForm(x, ranges).min >= 0)) return undefined;
+  return op === "div" || op === "floordiv" ? divideForm(x, y.constant, ranges) : moduloForm(x, y.constant, ranges);
 }
 
 /** Normalizes the int64 operands of an atom; what the analyses use, while the simplifier brings its own rules. */
 export function normalizeOperands(ranges: Ranges): AtomNormalizer {
-  const operand: AtomNormalizer = (e) => {
+  const operand = (e: Expr): Expr => {
     if (e.dtype !== indexType) return mapChildren(e, operand);
-    const next = fromQuasiAffine(linearize(e, ranges, atom));
+    const next = fromQuasiAffine(linearize(e, ranges, normalizer));
     return sameExpr(next, e) ? e : next;
   };
-  const atom: AtomNormalizer = (e) => mapChildren(e, operand);
-  return atom;
+  const normalizer: AtomNormalizer = { atom: (e) => mapChildren(e, operand), node: (e) => e };
+  return normalizer;
 }
 /** The quasi-affine form of an int64 expression, using what is known of variables. */
 export const toQuasiAffine = (e: Expr, ranges: Ranges = noRanges): QuasiAffine =>

@@ -14,7 +14,7 @@ export type { Interval, Ranges } from "./bounds.ts";
  */
 export function intervalOf(e: Expr, ranges: Ranges): Interval {
   if (e.kind === "const" || e.kind === "var") return boundsOf(e, ranges);
-  if (e.dtype !== indexType) return boundsOf(normalizeOperands(ranges)(e), ranges);
+  if (e.dtype !== indexType) return boundsOf(normalizeOperands(ranges).atom(e), ranges);
   const form = toQuasiAffine(e, ranges);
   return meet(fitType(boundsOfForm(form, ranges), "int64"), boundsOf(e, ranges));
 }
