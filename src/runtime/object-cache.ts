@@ -288,7 +288,7 @@ function totalBytes(entries: readonly Entry[]): number {
 }
 
 function isReadOnly(error: unknown): boolean {
-  return ["EROFS", "EACCES", "EPERM", "ENOENT"].some((code) => hasCode(error, code));
+  return ["EROFS", "EACCES", "EPERM", "ENOENT", "ENOTDIR"].some((code) => hasCode(error, code));
 }
 
 function isNoRoom(error: unknown): boolean {

@@ -102,7 +102,7 @@ describe("ObjectCache", () => {
     writeFileSync(file, "");
     expect(() => ObjectCache.open({ folder: join(file, "x") })).toThrow(/cache's folder cannot be made/);
     vi.stubEnv("TILEWRIGHT_CACHE", "");
-    vi.stubEnv("XDG_CACHE_HOME", "/proc/nowhere");
+    vi.stubEnv("XDG_CACHE_HOME", file);
     expect(ObjectCache.open().enabled).toBe(false);
   });
 
