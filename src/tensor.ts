@@ -82,10 +82,13 @@ export class Tensor<T extends ScalarType = ScalarType> implements TensorValue {
   dispose(): void {}
 }
 
+/** Types of ONNX that Tilewright has no arrays for. */
+const unsupportedType = /^(string|u?int[24]|complex(64|128)|float[48]e\w+)$/;
+
 function checkedType(type: string): ScalarType {
   const known = scalarTypes.find((t) => t === type);
   if (known !== undefined) return known;
-  if (["string", "int4", "uint4", "complex64", "complex128"].includes(type))
+  if (unsupportedType.test(type))
     throw new UnsupportedError("tensor/type", `tensors of type ${type} are not supported`);
   throw new InputError("tensor/type", `${JSON.stringify(type)} is no tensor type; there are ${scalarTypes.join(", ")}`);
 }
