@@ -1,0 +1,41 @@
+import { describe, expect, it } from "vitest";
+import { hostFacts, machineFacts } from "../../native/machine.ts";
+import { measureMachine, peakGflops } from "../../native/measure.ts";
+
+describe("machineFacts", () => {
+  it("gives caches that grow from level to level", () => {
+    const machine = machineFacts();
+    expect(machine.cores).toBeGreaterThanOrEqual(1);
+    expect(machine.caches.l1dBytes).toBeGreaterThanOrEqual(8 << 10);
+    expect(machine.caches.l2Bytes).toBeGreaterThan(machine.caches.l1dBytes);
+    expect([32, 64, 128, 256]).toContain(machine.caches.lineBytes);
+    expect(machine.memoryBytes).toBeGreaterThan(256 << 20);
+    expect(hostFacts().triple).toMatch(/-/);
+  });
+});
+
+describe("measureMachine", () => {
+  const rates = measureMachine({ threads: 2, figureMs: 2 });
+
+  it("finds a plausible peak for every vector width", () => {
+    for (const peak of rates.fma) {
+      expect(peak.gflops).toBeGreaterThan(1);
+      expect(peak.gflops).toBeLessThan(1000 * peak.threads);
+    }
+    const [narrow, wide] = [rates.fma[0], rates.fma.at(-2)];
+    expect(wide?.gflops).toBeGreaterThanOrEqual((narrow?.gflops ?? 0) * 0.8);
+    expect(peakGflops(rates, 1)).toBe(Math.max(...rates.fma.filter((f) => f.threads === 1).map((f) => f.gflops)));
+    expect(peakGflops(rates, 99)).toBe(0);
+  });
+
+  it("reads caches faster than memory", () => {
+    const rate = (level: string) => rates.reads.find((row) => row.level === level && row.threads === 1);
+    expect(rate("L1")?.gigabytesPerSecond).toBeGreaterThan(rate("memory")?.gigabytesPerSecond ?? 0);
+    expect(rate("memory")?.gigabytesPerSecond).toBeGreaterThan(0.5);
+    expect(rate("memory")?.footprintBytes).toBeGreaterThan(rate("L2")?.footprintBytes ?? 0);
+  });
+
+  it("takes less than a few seconds even on a busy machine", () => {
+    expect(rates.elapsedMs).toBeLessThan(5_000);
+  });
+});

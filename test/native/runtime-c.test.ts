@@ -1,0 +1,88 @@
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import { packageRoot } from "../../native/addon.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "tilewright-runtime-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const runtime = join(packageRoot(), "native", "runtime-c");
+const program = join(folder, "main.c");
+writeFileSync(
+  program,
+  `#include "tw_runtime.h"
+#include <stdio.h>
+#include <stdlib.h>
+static void bump(void *ctx, int64_t begin, int64_t end) {
+  for (int64_t i = begin; i < end; i++) ((int *)ctx)[i]++;
+}
+int main(int argc, char **argv) {
+  static int counters[1000];
+  for (int threads = 1; threads <= 4; threads++) {
+    tw_runtime *rt = tw_runtime_create(threads);
+    if (tw_runtime_threads(rt) != threads) return 1;
+    int64_t start = tw_now();
+    tw_runtime_begin(rt);
+    for (int round = 0; round < 2000; round++) tw_parallel_for(rt, bump, counters, 1 + round % 1000);
+    tw_runtime_end(rt);
+    if (tw_now() < start) return 2;
+    tw_runtime_destroy(rt);
+  }
+  tw_parallel_for(NULL, bump, counters, 1000);
+  tw_parallel_for(NULL, bump, counters, -5);
+  tw_runtime_destroy(NULL);
+  for (int i = 0; i < 1000; i++) if (counters[i] != 4 * 2 * (1000 - i) + 1) return 3;
+  puts("ok");
+  return argc > 9 ? atoi(argv[0]) : 0;
+}
+`,
+);
+const warnings = ["-std=c11", "-O2", "-Wall", "-Wextra", "-Wpedantic", "-Werror"];
+const present = (command: string) => spawnSync(command, ["--version"]).status === 0;
+
+function build(compiler: string, ...flags: string[]): string {
+  const output = join(folder, `main-${compiler}-${flags.length}`);
+  const args = [
+    ...warnings,
+    ...flags,
+    `-I${runtime}`,
+    program,
+    join(runtime, "tw_runtime.c"),
+    "-o",
+    output,
+    "-pthread",
+  ];
+  const result = spawnSync(compiler, args, { encoding: "utf8" });
+  expect(result.stderr).toBe("");
+  return output;
+}
+
+function expectOk(command: string, ...args: string[]): void {
+  const result = spawnSync(command, args, { encoding: "utf8", timeout: 60_000 });
+  expect(result).toMatchObject({ status: 0, stdout: "ok\n", stderr: "" });
+}
+
+describe("tw_runtime as a C library", () => {
+  it("compiles without warnings and covers every iteration", () => {
+    expectOk(build("gcc"));
+  });
+
+  it("has no data race that ThreadSanitizer sees", (context) => {
+    const probe = spawnSync("gcc", ["-fsanitize=thread", "-x", "c", "-", "-o", join(folder, "probe")], {
+      input: "int main(void) { return 0; }",
+    });
+    if (probe.status !== 0 || spawnSync(join(folder, "probe")).status !== 0) {
+      context.skip("ThreadSanitizer does not work here");
+    }
+    expectOk(build("gcc", "-fsanitize=thread", "-g"));
+  });
+
+  it("compiles and runs for AArch64", (context) => {
+    if (!present("aarch64-linux-gnu-gcc") || !present("qemu-aarch64")) {
+      context.skip("aarch64-linux-gnu-gcc or qemu-aarch64 is absent");
+    }
+    expectOk("qemu-aarch64", build("aarch64-linux-gnu-gcc", "-static"));
+  });
+});
