@@ -1,0 +1,167 @@
+/**
+ * Shrinks allocated buffers to what is live at a time. Each allocation sinks to the innermost place that holds all its
+ * accesses and carries no value from one iteration of the loops around to the next; there the buffer becomes the
+ * bounding box of the accesses, with indices relative to the box. Blocks are lowered on the way, because indices then
+ * depend on the loops around. Dimensions without a constant bound stay whole.
+ */
+import { constantValue, index } from "../../ir/expr/build.ts";
+import { bytesOf } from "../../ir/expr/dtype.ts";
+import type { Buffer, Expr, Scope } from "../../ir/expr/expr.ts";
+import { freeVars } from "../../ir/expr/traverse.ts";
+import { allocate, seq } from "../../ir/loop/build.ts";
+import type { For, Program, Stmt } from "../../ir/loop/program.ts";
+import { mapBodies, mapChildStmts } from "../../ir/loop/traverse.ts";
+import type { BufferId } from "../../ir/support/ids.ts";
+import {
+  type Access,
+  accessBox,
+  blockAccesses,
+  collectAccesses,
+  iterRanges,
+  rangesOf,
+} from "../schedule/primitive/support-access.ts";
+import { type Span, spanCovers, unionSpan } from "../schedule/primitive/support-box.ts";
+import { remapBuffer } from "../schedule/primitive/support-buffer.ts";
+import { elementDomain, reducesOver, strayGuard } from "../schedule/primitive/support-guard.ts";
+import { addLinear, exprOf, linearOf, type Ranges } from "../schedule/primitive/support-linear.ts";
+import { lowerBlocks } from "./lower-blocks.ts";
+
+/** The most bytes that a buffer in scope `register` may have. */
+export const registerBytes = 16 * 1024;
+/** The most bytes of an intermediate that moves from the heap to the stack of a task when it sinks into a loop. */
+const stackBytes = 64 * 1024;
+
+/** Sinks and shrinks every allocation; the result has no blocks. */
+export function compactBuffers(program: Program): Program {
+  const sunk = mapBodies(program, (body) => sinkAll(body, []));
+  const lowered: Program = { ...sunk, functions: sunk.functions.map(lowerBlocks) };
+  return mapBodies(lowered, (body) => shrinkAll(body, []));
+}
+
+function sinkAll(s: Stmt, loops: readonly For[]): Stmt {
+  if (s.kind === "for") return mapChildStmts(s, (c) => sinkAll(c, [...loops, s]));
+  if (s.kind !== "allocate") return mapChildStmts(s, (c) => sinkAll(c, loops));
+  return place(s.buffer, sinkAll(s.body, loops), loops);
+}
+/** `s` with the allocation of `b` as deep as it may stand. */
+function place(b: Buffer, s: Stmt, loops: readonly For[]): Stmt {
+  switch (s.kind) {
+    case "seq": {
+      const used = s.body.map((c) => touches(c, b.id));
+      const first = used.indexOf(true);
+      const last = used.lastIndexOf(true);
+      if (first < 0) return s;
+      const middle = s.body.slice(first, last + 1);
+      const placed = first === last ? place(b, middle[0]!, loops) : allocate(b, seq(middle));
+      return seq([...s.body.slice(0, first), placed, ...s.body.slice(last + 1)]);
+    }
+    case "for":
+      if (s.loopKind === "vectorized" || s.loopKind === "thread" || carries(s, b.id, loops)) return allocate(b, s);
+      return { ...s, body: place(b, s.body, [...loops, s]) };
+    case "allocate":
+      return { ...s, body: place(b, s.body, loops) };
+    default:
+      return touches(s, b.id) ? allocate(b, s) : s;
+  }
+}
+function touches(s: Stmt, id: BufferId): boolean {
+  return collectAccesses(s, (x) => x === id).length > 0 || usesInCall(s, id);
+}
+function usesInCall(s: Stmt, id: BufferId): boolean {
+  let found = false;
+  const walk = (n: Stmt): Stmt => {
+    if (n.kind === "parallelCall" && n.buffers.some((b) => b.id === id)) found = true;
+    return mapChildStmts(n, walk);
+  };
+  walk(s);
+  return found;
+}
+/** Whether an iteration of `loop` may read what an earlier one wrote. */
+function carries(loop: For, id: BufferId, loops: readonly For[]): boolean {
+  if (usesInCall(loop, id)) return true;
+  const outer = rangesOf([...loops, loop]);
+  const accesses = collectAccesses(loop.body, (x) => x === id);
+  return accesses.some((a, k) => a.kind === "load" && !isSetBefore(a, accesses.slice(0, k), loop, outer));
+}
+function isSetBefore(read: Access, before: readonly Access[], loop: For, outer: Ranges): boolean {
+  const { block } = read;
+  if (!block) return false;
+  const updates = block.init && blockAccesses(block, (x) => x === read.buffer.id).some((a) => a.init);
+  if (updates && !reducesOver(block, new Set([loop.var.id, ...outer.keys()]), freeVars)) return true;
+  const needed = accessBox(read, outer);
+  return before.some((w) => {
+    if (w.kind !== "store" || !w.block || w.block === block) return false;
+    if (w.init && w.block.body.kind === "store" && reducesOver(w.block, new Set(outer.keys()), freeVars)) return false;
+    const written = accessBox(w, outer);
+    const covers =
+      written.exact && written.spans.every((s, d) => s && needed.spans[d] && spanCovers(s, needed.spans[d], outer));
+    return covers && !strayGuard(w.block, w.loops, outer, readDomain(w, read));
+  });
+}
+/** Bounds of the writer's iteration variables over the elements that the reader's block reads. */
+function readDomain(w: Access, read: Access): Ranges {
+  const block = read.block!;
+  const reads = blockAccesses(block, (x) => x === read.buffer.id).filter((a) => a.kind === "load");
+  const domains = reads.map((r) => elementDomain(w.block!, read.buffer.id, r, iterRanges(block)));
+  const joined = new Map(domains[0]);
+  for (const d of domains.slice(1))
+    for (const [v, b] of d) {
+      const a = joined.get(v);
+      joined.set(v, a ? { min: Math.min(a.min, b.min), max: Math.max(a.max, b.max) } : b);
+    }
+  return joined;
+}
+
+function shrinkAll(s: Stmt, loops: readonly For[]): Stmt {
+  if (s.kind === "for") return mapChildStmts(s, (c) => shrinkAll(c, [...loops, s]));
+  if (s.kind !== "allocate") return mapChildStmts(s, (c) => shrinkAll(c, loops));
+  const body = shrinkAll(s.body, loops);
+  return shrink(s.buffer, body, loops);
+}
+function shrink(b: Buffer, body: Stmt, loops: readonly For[]): Stmt {
+  if (usesInCall(body, b.id) || b.strides) return allocate(b, body);
+  const outer = rangesOf(loops);
+  const accesses = collectAccesses(body, (id) => id === b.id);
+  if (accesses.length === 0) return body;
+  const spans = b.shape.map((n, d) => {
+    const whole = constantValue(n);
+    const span = accesses
+      .map((a) => accessBox(a, outer).spans[d])
+      .reduce((x, y): Span | undefined => x && y && unionSpan(x, y, outer));
+    return span && (whole === undefined || span.extent < whole) ? span : undefined;
+  });
+  const kept = b.shape.flatMap((n, d) => ((spans[d]?.extent ?? constantValue(n)) === 1 ? [] : [d]));
+  const dims = kept.length > 0 ? kept : [b.shape.length - 1];
+  const shape = dims.map((d) => (spans[d] ? index(spans[d].extent) : b.shape[d]!));
+  const small: Buffer = { ...b, shape, scope: scopeFor(b, shape, loops) };
+  return allocate(small, rebase(body, b, small, dims, spans, loops));
+}
+/** Redirects accesses to the shrunk buffer; indices are simplified with the ranges of the loops around each access. */
+function rebase(
+  s: Stmt,
+  from: Buffer,
+  to: Buffer,
+  dims: readonly number[],
+  spans: readonly (Span | undefined)[],
+  loops: readonly For[],
+): Stmt {
+  if (s.kind === "for") return mapChildStmts(s, (c) => rebase(c, from, to, dims, spans, [...loops, s]));
+  if (s.kind === "seq" || s.kind === "allocate")
+    return mapChildStmts(s, (c) => rebase(c, from, to, dims, spans, loops));
+  const ranges = rangesOf(loops);
+  const indices = (old: readonly Expr[]): Expr[] =>
+    dims.map((d) => {
+      const l = linearOf(old[d]!, ranges);
+      const span = spans[d];
+      return exprOf(span ? addLinear(l, span.min, -1) : l);
+    });
+  return remapBuffer(s, { from: from.id, to, indices });
+}
+/** Small intermediates inside loops live on the stack; what is too large for registers does too. */
+function scopeFor(b: Buffer, shape: readonly Expr[], loops: readonly For[]): Scope {
+  const extents = shape.map(constantValue);
+  const bytes = extents.reduce<number>((a, n) => a * (n ?? Number.POSITIVE_INFINITY), bytesOf(b.dtype.scalar));
+  if (b.scope === "register" && bytes > registerBytes) return "stack";
+  if (b.scope === "global" && loops.length > 0 && bytes <= stackBytes) return "stack";
+  return b.scope;
+}

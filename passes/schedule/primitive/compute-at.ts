@@ -1,0 +1,232 @@
+/** computeAt: a producer moves under a loop of its consumers. */
+import { seq } from "../../../ir/loop/build.ts";
+import type { Block, For, Program, Stmt } from "../../../ir/loop/program.ts";
+import { type BufferId, IdSource } from "../../../ir/support/ids.ts";
+import { invariant } from "../../../ir/support/invariant.ts";
+import { type BlockRef, definePrimitive, type LoopRef, type Violation } from "../primitive.ts";
+import { blockRef, pathToBlock, pathToLoop } from "../tree.ts";
+import {
+  type Access,
+  accessBox,
+  blockAccesses,
+  collectAccesses,
+  iterRanges,
+  merged,
+  rangesOf,
+} from "./support-access.ts";
+import { type Box, boxesDisjoint, type Span, spanOf, unionSpan } from "./support-box.ts";
+import { roleOf } from "./support-buffer.ts";
+import { strayGuard } from "./support-guard.ts";
+import { linearOf, type Ranges } from "./support-linear.ts";
+import {
+  axisOver,
+  type DomainAxis,
+  type Fork,
+  findConflict,
+  forkOf,
+  loopsOf,
+  regenerate,
+  rewriteAt,
+  soleNest,
+  solveAccess,
+  spanFor,
+} from "./support-nest.ts";
+
+export interface ComputeAtArgs {
+  readonly block: BlockRef;
+  readonly loop: LoopRef;
+}
+const rules = {
+  found: "the block and the loop are part of the program",
+  "before-loop": "the block stands before the loop's nest in the same sequence, alone in its own nest",
+  pure: "the block writes one buffer, and reads that only to update what its own init set",
+  complete: "the block's iteration variables run over their whole domains, and its predicate is a tail guard",
+  "not-output": "the buffer that the block writes is no parameter of the function",
+  consumer: "something under the loop reads what the block writes",
+  "consumers-in-loop": "everything that reads what the block writes stands under the loop",
+  "point-access":
+    "each written coordinate is one spatial iteration variable plus a constant (or its quotient and remainder)",
+  "inputs-unchanged": "nothing between the block and the loop, or in the loop's nest, writes what the block reads",
+  "no-conflict": "nothing else from the block to the loop's nest writes the same elements",
+};
+type Rule = keyof typeof rules;
+type Refusal = Violation<Rule>;
+const isRefusal = (x: object): x is Refusal => "rule" in x;
+
+interface Site {
+  readonly producer: Block;
+  readonly producerLoops: readonly For[];
+  readonly loop: For;
+  readonly fork: Fork;
+  readonly outer: Ranges;
+  readonly shared: Ranges;
+}
+interface Plan extends Site {
+  readonly axes: readonly DomainAxis[];
+}
+const refOf = (a: Access): BlockRef | undefined => a.block && blockRef(a.block);
+
+function locate(program: Program, args: ComputeAtArgs): Site | Refusal {
+  const blockPath = pathToBlock(program, args.block.id);
+  const loopPath = pathToLoop(program, args.loop.id);
+  const producer = blockPath?.stmts.at(-1);
+  const loop = loopPath?.stmts.at(-1);
+  if (!blockPath || producer?.kind !== "block")
+    return { rule: "found", because: `there is no block ${args.block.name}`, at: args.block };
+  if (!loopPath || loop?.kind !== "for")
+    return { rule: "found", because: `there is no loop ${args.loop.name}`, at: args.loop };
+  const fork = blockPath.func === loopPath.func ? forkOf(blockPath, loopPath) : undefined;
+  const nest = fork && soleNest(fork.seq.body[fork.first]!);
+  if (!fork || fork.first >= fork.second || !nest)
+    return {
+      rule: "before-loop",
+      because: `${producer.name} does not precede ${loop.var.name} in a nest of its own`,
+      at: args.block,
+    };
+  const outer = rangesOf(loopsOf(loopPath.stmts));
+  return { producer, producerLoops: nest.loops, loop, fork, outer, shared: rangesOf(fork.shared) };
+}
+
+function plan(program: Program, args: ComputeAtArgs): Plan | Refusal {
+  const site = locate(program, args);
+  if (isRefusal(site)) return site;
+  const { producer, fork, loop } = site;
+  const at = args.block;
+  const buffer = pureOutput(producer);
+  if (!buffer)
+    return {
+      rule: "pure",
+      because: `${producer.name} writes several buffers, or reads elements it did not set itself`,
+      instead: "apply computeAt before decomposeReduction",
+      at,
+    };
+  const path = pathToBlock(program, args.block.id)!;
+  if (roleOf(path.func, buffer.id)) return { rule: "not-output", because: `${buffer.name} is a parameter`, at };
+  const incomplete = incompleteAxis(site);
+  if (incomplete) return { rule: "complete", because: incomplete, at };
+  const inside = collectAccesses(loop.body, (id) => id === buffer.id).filter((a) => a.kind === "load");
+  const isRead = (a: Access): boolean => a.kind === "load" && a.block !== producer;
+  const all = collectAccesses(path.func.body, (id) => id === buffer.id).filter(isRead);
+  if (inside.length === 0)
+    return { rule: "consumer", because: `nothing under ${loop.var.name} reads ${buffer.name}`, at: args.loop };
+  const blocksInside = new Set(inside.map((a) => a.block));
+  const outsider = all.find((a) => !blocksInside.has(a.block));
+  if (outsider)
+    return {
+      rule: "consumers-in-loop",
+      because: `${outsider.block?.name ?? "a statement"} also reads ${buffer.name}`,
+      at: refOf(outsider) ?? at,
+    };
+  const axes = solveDomain(site, buffer.id, inside);
+  if (!axes)
+    return { rule: "point-access", because: `cannot tell which instances of ${producer.name} write a region`, at };
+  return checkOrder(site, buffer.id, fork) ?? { ...site, axes };
+}
+/** The one buffer of a block that only updates elements which its own init sets. */
+function pureOutput(b: Block) {
+  const accesses = blockAccesses(b);
+  const stored = new Map(accesses.flatMap((a) => (a.kind === "store" ? [[a.buffer.id, a.buffer] as const] : [])));
+  const [buffer] = stored.values();
+  const reads = accesses.some((a) => a.kind === "load" && a.buffer.id === buffer?.id);
+  const ordered = b.iterVars.some((v) => v.kind === "ordered");
+  const reduces = b.iterVars.some((v) => v.kind === "reduction");
+  return stored.size === 1 && !ordered && (b.init ? true : !reads && !reduces) ? buffer : undefined;
+}
+function incompleteAxis(site: Site): string | undefined {
+  const { producer, producerLoops, shared } = site;
+  const inner = rangesOf(producerLoops);
+  const ranges = merged(shared, inner);
+  const domain = iterRanges(producer);
+  for (const [i, v] of producer.iterVars.entries()) {
+    const span = spanOf(linearOf(producer.bindings[i]!, ranges), inner, ranges);
+    const known = domain.get(v.var.id);
+    if (!known) return `the extent of ${v.var.name} is not constant`;
+    if (!span) return `the values of ${v.var.name} are not known`;
+    const isConstant = span.min.terms.size === 0;
+    const whole = isConstant && span.min.constant <= 0 && span.min.constant + span.extent > known.max;
+    if (v.kind !== "spatial" && !(whole && span.exact)) return `${v.var.name} does not run over its whole range`;
+  }
+  return strayGuard(producer, producerLoops, shared)
+    ? `the predicate of ${producer.name} is not the tail guard of a split`
+    : undefined;
+}
+/** The instances that write all that the loop's body reads. */
+function solveDomain(site: Site, buffer: BufferId, reads: readonly Access[]): DomainAxis[] | undefined {
+  const { producer, outer } = site;
+  const domain = iterRanges(producer);
+  const spatial = producer.iterVars.filter((v) => v.kind === "spatial");
+  const store = blockAccesses(producer, (id) => id === buffer).filter((a) => a.kind === "store");
+  const solution = solveAccess(store[0]!.indices, spatial, domain);
+  if (!solution || reads.length === 0) return undefined;
+  const boxes = reads.map((a) => accessBox(a, outer));
+  const box: Box = {
+    exact: false,
+    spans: boxes[0]!.spans.map((_, d) =>
+      boxes.map((b) => b.spans[d]).reduce((a, b): Span | undefined => a && b && unionSpan(a, b, outer)),
+    ),
+  };
+  const axes: DomainAxis[] = [];
+  for (const v of producer.iterVars) {
+    const s = solution.get(v.var.id);
+    const extent = domain.get(v.var.id)!.max + 1;
+    if (s?.kind === "free" && extent > 1) return undefined;
+    const axis = axisOver(v, s && spanFor(s, box, extent));
+    if (!axis) return undefined;
+    axes.push(axis);
+  }
+  return axes;
+}
+function checkOrder(site: Site, buffer: BufferId, fork: Fork): Refusal | undefined {
+  const { producer, shared } = site;
+  const after: readonly Stmt[] = fork.seq.body.slice(fork.first + 1, fork.second + 1);
+  for (const a of collectAccesses(fork.seq.body[fork.first]!)) {
+    const own = a.buffer.id === buffer;
+    if (own && a.kind === "load") continue;
+    const box = accessBox(a, shared);
+    const conflict = findConflict(after, a.buffer.id, ["store"], box, shared);
+    if (conflict && !(own && disjointDomains(conflict, producer, buffer)))
+      return {
+        rule: own ? "no-conflict" : "inputs-unchanged",
+        because: `${conflict.block?.name ?? "a statement"} writes ${a.buffer.name} after ${producer.name}`,
+        at: refOf(conflict) ?? blockRef(producer),
+      };
+  }
+  return undefined;
+}
+/** Whether a writer and the producer never write the same element, whichever instances run. */
+function disjointDomains(other: Access, producer: Block, buffer: BufferId): boolean {
+  const b = other.block;
+  if (!b) return false;
+  const boxOfBlock = (x: Block): Box[] =>
+    blockAccesses(x, (id) => id === buffer)
+      .filter((a) => a.kind === "store")
+      .map((a) => {
+        const ranges = iterRanges(x);
+        return { exact: false, spans: a.indices.map((e) => spanOf(linearOf(e, ranges), ranges, ranges)) };
+      });
+  return boxOfBlock(b).every((x) => boxOfBlock(producer).every((y) => boxesDisjoint(x, y, new Map())));
+}
+
+export const computeAt = definePrimitive({
+  name: "computeAt",
+  doc: "Moves a producer under a loop of its consumers: each iteration computes the region that it reads.",
+  before: "for i: B[i] = …\nfor i_o, i_i: C[…] = f(B[…])",
+  after: "for i_o:\n  for i: B[i_o * 8 + i] = …\n  for i_i: C[…] = f(B[…])",
+  rules,
+  check: (program: Program, args: ComputeAtArgs): Refusal | undefined => {
+    const p = plan(program, args);
+    return isRefusal(p) ? p : undefined;
+  },
+  rewrite: (program: Program, args: ComputeAtArgs) => {
+    const p = plan(program, args);
+    invariant(!isRefusal(p), "computeAt was checked");
+    const ids = new IdSource(program.nextId);
+    const nest = regenerate(ids, p.producer, p.axes, p.outer);
+    const loop: For = { ...p.loop, body: seq([nest, p.loop.body]) };
+    const changes = new Map<Stmt, Stmt | undefined>([
+      [p.loop, loop],
+      [p.fork.seq.body[p.fork.first]!, undefined],
+    ]);
+    return { program: { ...rewriteAt(program, changes), nextId: ids.next }, result: undefined };
+  },
+});

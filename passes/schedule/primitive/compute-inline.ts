@@ -1,0 +1,193 @@
+/** computeInline: a producer's expression takes the place of the loads of its buffer. */
+import { and, bool, compare, constantValue, index, scalarLike, select } from "../../../ir/expr/build.ts";
+import type { Buffer, Expr, Load } from "../../../ir/expr/expr.ts";
+import { rewrite, substitute } from "../../../ir/expr/traverse.ts";
+import type { Block, Program, Stmt, Store } from "../../../ir/loop/program.ts";
+import { rewriteExprs, visitStmt } from "../../../ir/loop/traverse.ts";
+import type { VarId } from "../../../ir/support/ids.ts";
+import { invariant } from "../../../ir/support/invariant.ts";
+import { type BlockRef, definePrimitive, type Violation } from "../primitive.ts";
+import { blockRef, blocksIn, loopsAround, pathToBlock } from "../tree.ts";
+import { blockAccesses, collectAccesses, iterRanges } from "./support-access.ts";
+import { boxesDisjoint } from "./support-box.ts";
+import { blockBox, readRegionsOf, roleOf } from "./support-buffer.ts";
+import { strayGuard } from "./support-guard.ts";
+import { exprOf, keyOf, linearOf, type Ranges, simplifyCondition, simplifyIndex } from "./support-linear.ts";
+import { pathToAllocation, rewriteAt, type Solution, solveAccess, valueAt } from "./support-nest.ts";
+
+export interface ComputeInlineArgs {
+  readonly block: BlockRef;
+}
+const rules = {
+  found: "the block is part of the program",
+  spatial:
+    "the block, and every other writer of its buffer, is one store without reduction or init, and reads other buffers",
+  intermediate: "the buffer that the block writes is no parameter of the function",
+  "point-write":
+    "each written coordinate is a constant, or one iteration variable plus a constant (or its quotient and remainder)",
+  guard: "the predicate of the block is a tail guard",
+  consumed: "a block reads the buffer, and every reader is a block after the writers",
+  "inputs-unchanged": "nothing after the block writes what it reads",
+};
+type Rule = keyof typeof rules;
+type Refusal = Violation<Rule>;
+const isRefusal = (x: object): x is Refusal => "rule" in x;
+
+/** One writer of the inlined buffer. */
+interface Writer {
+  readonly block: Block;
+  readonly store: Store;
+  readonly solution: ReadonlyMap<VarId, Solution>;
+}
+interface Plan {
+  readonly buffer: Buffer;
+  /** The main block first. */
+  readonly writers: readonly Writer[];
+  readonly consumers: readonly Block[];
+}
+
+function plan(program: Program, args: ComputeInlineArgs): Plan | Refusal {
+  const path = pathToBlock(program, args.block.id);
+  const block = path?.stmts.at(-1);
+  if (!path || block?.kind !== "block")
+    return { rule: "found", because: `there is no block ${args.block.name}`, at: args.block };
+  const buffer = storeOf(block)?.buffer;
+  if (!buffer)
+    return { rule: "spatial", because: `${block.name} reduces, or its body is more than one store`, at: args.block };
+  if (roleOf(path.func, buffer.id))
+    return { rule: "intermediate", because: `${buffer.name} is a parameter`, at: args.block };
+  const blocks = blocksIn(path.func.body);
+  const writing = blocks.filter((b) => blockAccesses(b, (id) => id === buffer.id).some((a) => a.kind === "store"));
+  const writers: Writer[] = [];
+  for (const b of [block, ...writing.filter((w) => w !== block)]) {
+    const w = writerOf(program, b, buffer);
+    if (isRefusal(w)) return w;
+    writers.push(w);
+  }
+  const loads = collectAccesses(path.func.body, (id) => id === buffer.id).filter((a) => a.kind === "load");
+  const consumers = [...new Set(loads.map((a) => a.block))].filter((b) => b !== undefined);
+  const lastWriter = Math.max(...writing.map((w) => blocks.indexOf(w)));
+  const early = consumers.find((b) => blocks.indexOf(b) < lastWriter);
+  if (consumers.length === 0 || early || loads.some((a) => a.block === undefined))
+    return {
+      rule: "consumed",
+      because: early ? `${early.name} reads ${buffer.name} before its writers end` : `no block reads ${buffer.name}`,
+      at: early ? blockRef(early) : args.block,
+    };
+  const changed = writers.map((w) => changedInput(blocks, w.block)).find((b) => b !== undefined);
+  if (changed)
+    return {
+      rule: "inputs-unchanged",
+      because: `${changed.name} overwrites an input of ${block.name}`,
+      at: blockRef(changed),
+    };
+  return { buffer, writers, consumers };
+}
+/** The single unconditional store of a block without reductions. */
+export function storeOf(b: Block): Store | undefined {
+  const plain = b.iterVars.every((v) => v.kind === "spatial") && !b.init;
+  return plain && b.body.kind === "store" && !b.body.predicate ? b.body : undefined;
+}
+function writerOf(program: Program, b: Block, buffer: Buffer): Writer | Refusal {
+  const at = blockRef(b);
+  const store = storeOf(b);
+  if (!store || blockAccesses(b, (id) => id === buffer.id).some((a) => a.kind === "load"))
+    return { rule: "spatial", because: `${b.name} reduces, reads ${buffer.name}, or is more than one store`, at };
+  const ranges = iterRanges(b);
+  const solution = solveAccess(store.indices, b.iterVars, ranges);
+  const open = b.iterVars.some((v) => solution?.get(v.var.id)?.kind === "free" && constantValue(v.extent) !== 1);
+  if (!solution || open)
+    return { rule: "point-write", because: `the coordinates that ${b.name} writes cannot be inverted`, at };
+  if (strayGuard(b, loopsAround(program, b.id), new Map()))
+    return { rule: "guard", because: `the predicate of ${b.name} is not the tail guard of a split`, at };
+  return { block: b, store, solution };
+}
+/** A block after `b` that may overwrite what `b` reads. */
+export function changedInput(blocks: readonly Block[], b: Block): Block | undefined {
+  const inputs = new Set(blockAccesses(b).flatMap((a) => (a.kind === "load" ? [a.buffer.id] : [])));
+  return blocks.slice(blocks.indexOf(b) + 1).find((later) =>
+    [...inputs].some((id) => {
+      if (!blockAccesses(later, (x) => x === id).some((a) => a.kind === "store")) return false;
+      const [read, written] = [blockBox(b, id, "load"), blockBox(later, id, "store")];
+      return !(read && written && boxesDisjoint(read, written, new Map()));
+    }),
+  );
+}
+
+/** What the writers store at `indices`. */
+function valueFor(p: Plan, indices: readonly Expr[], ranges: Ranges): Expr {
+  const cases = p.writers.map((w) => caseOf(w, indices, ranges)).filter((c) => constantValue(c.condition) !== 0);
+  const last = cases.at(-1) ?? caseOf(p.writers[0]!, indices, ranges);
+  return cases
+    .slice(0, -1)
+    .reduceRight((rest, c) => (sameExpr(c.value, rest) ? rest : select(c.condition, c.value, rest)), last.value);
+}
+const sameExpr = (a: Expr, b: Expr): boolean => a === b || keyOf(a) === keyOf(b);
+function caseOf(w: Writer, indices: readonly Expr[], ranges: Ranges): { condition: Expr; value: Expr } {
+  const map = new Map<VarId, Expr>();
+  let condition: Expr = bool(true);
+  for (const v of w.block.iterVars) {
+    const s = w.solution.get(v.var.id)!;
+    const value = exprOf(valueAt(s, indices, ranges));
+    map.set(v.var.id, value);
+    if (s.kind !== "free") condition = and(condition, and(compare("ge", value, 0), compare("lt", value, v.extent)));
+  }
+  const domain = iterRanges(w.block);
+  w.store.indices.forEach((e, d) => {
+    const l = linearOf(e, domain);
+    if (l.terms.size === 0) condition = and(condition, compare("eq", indices[d]!, index(l.constant)));
+  });
+  return { condition: simplifyCondition(condition, ranges), value: substituteIndices(w.store.value, map, ranges) };
+}
+/** Substitutes variables and simplifies the indices of loads. */
+export function substituteIndices(e: Expr, map: ReadonlyMap<VarId, Expr>, ranges: Ranges): Expr {
+  return rewrite(substitute(e, map), (n) =>
+    n.kind === "load" ? { ...n, indices: n.indices.map((i) => simplifyIndex(i, ranges)) } : n,
+  );
+}
+function inlineInto(p: Plan, b: Block): Block {
+  const ranges = iterRanges(b);
+  const replace = (n: Load): Expr => {
+    const value = valueFor(p, n.indices, ranges);
+    return n.predicate ? select(n.predicate, value, scalarLike(n.dtype, 0)) : value;
+  };
+  const expr = (e: Expr): Expr =>
+    rewrite(e, (n) => (n.kind === "load" && n.buffer.id === p.buffer.id ? replace(n) : n));
+  const next: Block = {
+    ...b,
+    body: rewriteExprs(b.body, expr),
+    ...(b.init ? { init: rewriteExprs(b.init, expr) } : {}),
+  };
+  return { ...next, reads: readRegionsOf(next) };
+}
+/** Removes the allocation of a buffer that nothing uses any more. */
+export function dropAllocation(program: Program, buffer: Buffer): Program {
+  const path = pathToAllocation(program, buffer.id);
+  const allocation = path?.stmts.at(-1);
+  if (allocation?.kind !== "allocate") return program;
+  let used = false;
+  visitStmt(allocation.body, (s) => {
+    if (s.kind === "block" && blockAccesses(s, (id) => id === buffer.id).length > 0) used = true;
+  });
+  return used ? program : rewriteAt(program, new Map([[allocation, allocation.body]]));
+}
+
+export const computeInline = definePrimitive({
+  name: "computeInline",
+  doc: "Substitutes an element-wise producer into every block that reads its buffer, and removes both producer and buffer.",
+  before: "for i: B[i] = A[i] * 2\nfor i: C[i] = B[i] + 1",
+  after: "for i: C[i] = A[i] * 2 + 1",
+  rules,
+  check: (program: Program, args: ComputeInlineArgs): Refusal | undefined => {
+    const p = plan(program, args);
+    return isRefusal(p) ? p : undefined;
+  },
+  rewrite: (program: Program, args: ComputeInlineArgs) => {
+    const p = plan(program, args);
+    invariant(!isRefusal(p), "computeInline was checked");
+    const changes = new Map<Stmt, Stmt | undefined>();
+    for (const w of p.writers) changes.set(w.block, undefined);
+    for (const c of p.consumers) changes.set(c, inlineInto(p, c));
+    return { program: dropAllocation(rewriteAt(program, changes), p.buffer), result: undefined };
+  },
+});

@@ -1,0 +1,119 @@
+/** The loads and stores within a statement, with their indices over the loops around, and the boxes they touch. */
+import { constantValue } from "../../../ir/expr/build.ts";
+import type { Buffer, Expr } from "../../../ir/expr/expr.ts";
+import { freeVars, substitute, visit } from "../../../ir/expr/traverse.ts";
+import type { Block, For, Stmt } from "../../../ir/loop/program.ts";
+import { childExprs, childStmts } from "../../../ir/loop/traverse.ts";
+import type { BufferId, VarId } from "../../../ir/support/ids.ts";
+import { type Box, boxOf, type Limits } from "./support-box.ts";
+import { asInequalities, type Bounds, conjuncts, type Ranges } from "./support-linear.ts";
+
+/** One load or store. */
+export interface Access {
+  readonly kind: "load" | "store";
+  readonly buffer: Buffer;
+  /** Over loop variables: block iteration variables are replaced by their bindings. */
+  readonly indices: readonly Expr[];
+  /** The loops within the searched statement, outermost first. */
+  readonly loops: readonly For[];
+  /** Conditions (block predicates, ifs) under which it happens, over loop variables. */
+  readonly conditions: readonly Expr[];
+  readonly block?: Block;
+  /** Whether it stands in the block's init. */
+  readonly init: boolean;
+}
+interface Walk {
+  readonly map: ReadonlyMap<VarId, Expr>;
+  readonly loops: readonly For[];
+  readonly conditions: readonly Expr[];
+  readonly block?: Block;
+  readonly init: boolean;
+}
+
+/** All accesses within `root` of the buffers that `wanted` holds (all, when absent), in program order. */
+export function collectAccesses(root: Stmt, wanted?: (id: BufferId) => boolean): Access[] {
+  const found: Access[] = [];
+  const note = (kind: Access["kind"], buffer: Buffer, indices: readonly Expr[], at: Walk): void => {
+    if (wanted && !wanted(buffer.id)) return;
+    const { map, ...rest } = at;
+    found.push({ kind, buffer, indices: indices.map((e) => substitute(e, map)), ...rest });
+  };
+  const expr = (e: Expr, at: Walk): void =>
+    visit(e, (n) => {
+      if (n.kind === "load") note("load", n.buffer, n.indices, at);
+    });
+  const walk = (s: Stmt, at: Walk): void => {
+    if (s.kind === "block") return walkBlock(s, at);
+    for (const e of childExprs(s)) expr(e, at);
+    if (s.kind === "store") note("store", s.buffer, s.indices, at);
+    if (s.kind === "for") walk(s.body, { ...at, loops: [...at.loops, s] });
+    else if (s.kind === "let") walk(s.body, { ...at, map: new Map(at.map).set(s.var.id, substitute(s.value, at.map)) });
+    else if (s.kind === "if") {
+      walk(s.then, { ...at, conditions: [...at.conditions, ...conjuncts(substitute(s.condition, at.map))] });
+      if (s.otherwise) walk(s.otherwise, at);
+    } else for (const c of childStmts(s)) walk(c, at);
+  };
+  const walkBlock = (b: Block, at: Walk): void => {
+    for (const e of b.bindings) expr(e, at);
+    const predicate = b.predicate ? conjuncts(substitute(b.predicate, at.map)) : [];
+    if (b.predicate) expr(b.predicate, at);
+    const map = new Map(at.map);
+    b.iterVars.forEach((v, i) => map.set(v.var.id, substitute(b.bindings[i]!, at.map)));
+    const inside: Walk = { ...at, map, block: b, conditions: [...at.conditions, ...predicate] };
+    if (b.init) walk(b.init, { ...inside, init: true });
+    walk(b.body, inside);
+  };
+  walk(root, { map: new Map(), loops: [], conditions: [], init: false });
+  return found;
+}
+
+/** The accesses of a block in terms of its own iteration variables. */
+export function blockAccesses(b: Block, wanted?: (id: BufferId) => boolean): Access[] {
+  const init = b.init ? collectAccesses(b.init, wanted).map((a) => ({ ...a, init: true, block: b })) : [];
+  return [...init, ...collectAccesses(b.body, wanted).map((a) => ({ ...a, block: b }))];
+}
+
+/** Bounds of loop variables; loops with unknown extents are left out. */
+export function rangesOf(loops: readonly For[]): Map<VarId, Bounds> {
+  const ranges = new Map<VarId, Bounds>();
+  for (const l of loops) {
+    const lo = constantValue(l.min);
+    const n = constantValue(l.extent);
+    if (lo !== undefined && n !== undefined && n > 0) ranges.set(l.var.id, { min: lo, max: lo + n - 1 });
+  }
+  return ranges;
+}
+/** Bounds of a block's iteration variables. */
+export function iterRanges(b: Block): Map<VarId, Bounds> {
+  const ranges = new Map<VarId, Bounds>();
+  for (const v of b.iterVars) {
+    const n = constantValue(v.extent);
+    if (n !== undefined && n > 0) ranges.set(v.var.id, { min: 0, max: n - 1 });
+  }
+  return ranges;
+}
+export const merged = (...maps: Ranges[]): Map<VarId, Bounds> => new Map(maps.flatMap((m) => [...m]));
+
+/** The limits that conditions put on inner loop variables alone. */
+export function limitsOf(conditions: readonly Expr[], inner: Ranges, ranges: Ranges): Limits {
+  return conditions
+    .flatMap((c) => asInequalities(c, ranges) ?? [])
+    .filter((l) => [...l.terms.values()].every((t) => [...freeVars(t.atom)].every((v) => inner.has(v))));
+}
+/** The box that an access touches while its own loops (within the searched statement) run; `outer` bounds the others. */
+export function accessBox(a: Access, outer: Ranges): Box {
+  const inner = rangesOf(a.loops);
+  const ranges = merged(outer, inner);
+  const box = boxOf(a.indices, inner, ranges, limitsOf(a.conditions, inner, ranges));
+  const known = a.loops.every((l) => inner.has(l.var.id));
+  const fixed = (e: Expr): boolean => {
+    for (const v of freeVars(e)) if (a.loops.some((l) => l.var.id === v) && !inner.has(v)) return false;
+    let data = false;
+    visit(e, (n) => {
+      if (n.kind === "load") data = true;
+    });
+    return !data;
+  };
+  const spans = box.spans.map((s, d) => (fixed(a.indices[d]!) ? s : undefined));
+  return { spans, exact: box.exact && known && spans.every((s) => s !== undefined) };
+}
