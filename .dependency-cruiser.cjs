@@ -17,7 +17,7 @@ module.exports = {
     floor("ir", "ir", ["ir"]),
     floor("passes", "passes", ["ir", "passes"]),
     floor("codegen", "codegen", ["ir", "passes", "codegen"]),
-    floor("native", "native", ["native", "ir/support"]),
+    floor("native", "native", ["native", "ir/support", "ir/target"]),
     floor("src", "src", ["ir", "passes", "codegen", "native", "src"]),
     {
       name: "codegen-and-native-meet-in-runtime",

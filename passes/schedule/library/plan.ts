@@ -77,3 +77,12 @@ export function largestDivisor(n: number, limit: number): number {
   for (let d = Math.min(n, limit); d > 1; d--) if (n % d === 0) return d;
   return 1;
 }
+
+/** The best number of points when the vectors of a tile are given (weights are packed for them). */
+export function bestPoints(m: Machine, problem: TileProblem, vectors: number): number {
+  const most = Math.max(1, Math.min(problem.extent, Math.floor((m.registers - 1 - vectors) / vectors)));
+  let best = 1;
+  for (let points = 2; points <= most; points++)
+    if (tileCost(m, problem, { points, vectors }) < tileCost(m, problem, { points: best, vectors })) best = points;
+  return best;
+}

@@ -1,0 +1,62 @@
+/** Steps that several recipes share. */
+import type { BlockRef, LoopRef } from "../primitive.ts";
+import type { Schedule } from "../schedule.ts";
+import { findBlock } from "../tree.ts";
+import type { Machine } from "./plan.ts";
+import { stagesOf } from "./structure.ts";
+
+/** Floating-point operations below which a parallel region costs more than it gains. */
+const worthForking = 20_000;
+
+/** Splits an axis into tiles of `points`; the last tile starts earlier rather than being cut. */
+export function splitPoints(s: Schedule, loop: LoopRef, points: number): [LoopRef, LoopRef] {
+  const tail = s.extent(loop)! % points === 0 ? "exact" : "shift-inwards";
+  return s.split(loop, { factor: points, tail });
+}
+
+/** Makes a block accumulate in registers; gives the block that copies the result out. */
+export function copyOut(s: Schedule, block: BlockRef): BlockRef {
+  const buffer = findBlock(s.program, block.id)!.writes[0]!.buffer;
+  return s.cacheWrite(block, buffer.name, "register");
+}
+
+/** Fuses outer loops and runs them in parallel when there is enough work; `work` is the FMAs of one iteration. */
+export function parallelOuter(s: Schedule, loops: readonly LoopRef[], threads: number, work: number): void {
+  if (threads <= 1) return;
+  const iterations = loops.reduce((p, l) => p * (s.extent(l) ?? 1), 1);
+  if (iterations < 2 || iterations * work < worthForking) return;
+  const fused = loops.length > 1 ? s.fuse(...loops) : loops[0]!;
+  s.parallel(fused);
+}
+
+/** Vectorizes the zeroing of halos. */
+export function vectorizeHalos(s: Schedule, machine: Machine): void {
+  for (const stage of stagesOf(s.program)) {
+    if (stage.kind !== "halo") continue;
+    const inner = s.loops(s.block(stage.block.name)).at(-1);
+    if (inner && (s.extent(inner) ?? 0) === machine.lanes) s.vectorize(inner);
+  }
+}
+
+/** Vectorizes a contiguous loop of any extent; gives the outer part when it was split. */
+export function vectorizeContiguous(s: Schedule, loop: LoopRef, machine: Machine, unroll = 1): LoopRef | undefined {
+  const extent = s.extent(loop)!;
+  if (extent < 2) return undefined;
+  if (extent <= machine.lanes) {
+    s.vectorize(loop);
+    return undefined;
+  }
+  const exact = extent % machine.lanes === 0;
+  const [outer, lane] = splitVectors(s, loop, machine.lanes, exact);
+  s.vectorize(lane);
+  if (unroll > 1 && s.extent(outer)! % unroll === 0 && s.extent(outer)! > unroll) {
+    const [, u] = s.split(outer, { factor: unroll, tail: "exact" });
+    s.unroll(u);
+  }
+  return outer;
+}
+function splitVectors(s: Schedule, loop: LoopRef, lanes: number, exact: boolean): [LoopRef, LoopRef] {
+  if (exact) return s.split(loop, { factor: lanes, tail: "exact" });
+  const shifted = s.probe("split", { loop, factor: lanes, tail: "shift-inwards" }) === undefined;
+  return s.split(loop, { factor: lanes, tail: shifted ? "shift-inwards" : "guard" });
+}

@@ -1,0 +1,113 @@
+/**
+ * Direct convolution in channel blocks, `NCHW[lanes]c`: a tile of `points` pixels × `vectors` channel blocks accumulates in
+ * registers over input channels and window, and leaves through the fused epilogue. Depthwise convolutions and pools are
+ * the same with one channel block a tile. Loop order: channel tile → row → pixel tile → (channels, window, unrolled channels).
+ */
+import { constantValue } from "../../../ir/expr/build.ts";
+import type { Block } from "../../../ir/loop/program.ts";
+import type { BlockRef, LoopRef } from "../primitive.ts";
+import type { Schedule } from "../schedule.ts";
+import { findBlock, loopRef } from "../tree.ts";
+import { copyOut, parallelOuter, splitPoints, vectorizeHalos } from "./common.ts";
+import { bestPoints, type Machine, unrolledChannels } from "./plan.ts";
+import type { Recipe, RecipeContext } from "./recipe.ts";
+import { isParam, loopOfAxis, stagesOf } from "./structure.ts";
+
+const windowed: ReadonlySet<string> = new Set(["Conv", "MaxPool", "AveragePool", "LpPool"]);
+
+export const scheduleConvolution: Recipe = { name: "convolution", applies, schedule };
+
+/** One reduction over a window, iterating (n, c block, h, w, lane). */
+function applies(s: Schedule): boolean {
+  const reductions = stagesOf(s.program).filter((t) => t.kind === "reduction");
+  const [r] = reductions;
+  if (reductions.length !== 1 || !r || !windowed.has(String(r.block.annotations?.op))) return false;
+  return r.block.iterVars.filter((v) => v.kind === "spatial").length === 5;
+}
+
+function schedule(s: Schedule, { machine, threads }: RecipeContext): void {
+  const stage = stagesOf(s.program).find((t) => t.kind === "reduction")!;
+  const conv = s.block(stage.block.name);
+  const facts = convFacts(stage.block, machine);
+  const epilogue = isParam(s.program.functions[0]!, stage.writes[0]!) ? copyOut(s, conv) : consumerOf(s, conv);
+  const [n, co, h, w, ci] = s.loops(epilogue) as [LoopRef, LoopRef, LoopRef, LoopRef, LoopRef];
+  const points = bestPoints(
+    machine,
+    { ...facts.problem, extent: s.extent(w)!, vectorBlocks: s.extent(co)! },
+    facts.vectors,
+  );
+  const [wTile, wPoint] = splitPoints(s, w, points);
+  const [coTile, coBlock] = s.split(co, { factor: facts.vectors, tail: "exact" });
+  s.reorder(n, coTile, h, wTile, coBlock, wPoint, ci);
+  s.computeAt(conv, wTile);
+  scheduleAccumulation(s, conv, facts);
+  s.vectorize(ci);
+  s.unroll(wPoint);
+  s.unroll(coBlock);
+  vectorizeHalos(s, machine);
+  parallelOuter(s, [n, coTile, h], threads, facts.problem.depth * s.extent(ci)! * points * facts.vectors);
+}
+
+/** The block that reads the accumulators; recipes run after inlining, so there is one. */
+function consumerOf(s: Schedule, conv: BlockRef): BlockRef {
+  return s.consumers(conv).at(-1)!;
+}
+
+interface ConvFacts {
+  readonly vectors: number;
+  readonly channelUnroll: number;
+  readonly problem: { readonly depth: number; readonly outputBytes: number };
+}
+function convFacts(b: Block, m: Machine): ConvFacts {
+  const extents = b.iterVars.map((v) => constantValue(v.extent)!);
+  const reductions = b.iterVars.flatMap((v, i) => (v.kind === "reduction" ? [extents[i]!] : []));
+  const depth = reductions.reduce((p, e) => p * e, 1);
+  const outputBytes = 4 * extents.filter((_, i) => b.iterVars[i]!.kind === "spatial").reduce((p, e) => p * e, 1);
+  const dense = reductions.length === 3;
+  const weights = b.reads.find((r) => r.buffer.shape.length === 6)?.buffer;
+  const vectors = dense && weights ? constantValue(weights.shape[5]!)! / m.lanes : 1;
+  return {
+    vectors,
+    channelUnroll: dense ? unrolledChannels(reductions[0]!, m.lanes) : 1,
+    problem: { depth, outputBytes },
+  };
+}
+
+/** Inside a tile: reductions outermost, the tile unrolled into registers within. */
+function scheduleAccumulation(s: Schedule, conv: BlockRef, facts: ConvFacts): void {
+  const block = findBlock(s.program, conv.id)!;
+  const axes = block.iterVars.map((v, i) => ({ kind: v.kind, loop: loopOfAxis(s.program, block, i) }));
+  const inner = s.loops(conv).slice(4);
+  const isInner = (l: LoopRef): boolean => inner.some((i) => i.id === l.id);
+  const of = (kind: string): LoopRef[] =>
+    axes.flatMap((a) => (a.kind === kind && a.loop ? [loopRef(a.loop)] : [])).filter(isInner);
+  const spatial = of("spatial");
+  const reductions = of("reduction");
+  const lane = spatial.at(-1)!;
+  const tile = spatial.slice(0, -1);
+  const dense = facts.channelUnroll > 1 && reductions.length === 3;
+  if (dense) {
+    const [icOuter, icInner] = s.split(reductions[0]!, { factor: facts.channelUnroll, tail: "exact" });
+    s.reorder(icOuter, ...reductions.slice(1), icInner, ...tile, lane);
+    s.decomposeReduction(conv, icOuter);
+    s.unroll(icInner);
+    s.annotate(icInner, "schedule_barrier", true);
+  } else {
+    s.reorder(...reductions, ...tile, lane);
+    if (reductions[0]) s.decomposeReduction(conv, reductions[0]);
+    const window = reductions.reduce((p, l) => p * s.extent(l)!, 1);
+    if (window <= 64) for (const l of reductions) s.unroll(l);
+  }
+  unrollTile(s, conv, tile, lane);
+  s.setScope(conv, block.writes[0]!.buffer.name, "register");
+}
+/** Unrolls the tile loops and vectorizes the lane loop of the accumulation and of its initialisation. */
+function unrollTile(s: Schedule, conv: BlockRef, tile: readonly LoopRef[], lane: LoopRef): void {
+  for (const l of tile) s.unroll(l);
+  s.vectorize(lane);
+  const init = s.blocks().find((b) => b.name === `${conv.name}_init`);
+  if (!init) return;
+  const loops = s.loops(init).slice(4);
+  for (const l of loops.slice(0, -1)) s.unroll(l);
+  s.vectorize(loops.at(-1)!);
+}

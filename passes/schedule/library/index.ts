@@ -1,0 +1,35 @@
+/**
+ * The default schedules: for each kind of kernel a recipe built from public primitives only, with tile sizes from the
+ * analytical model in `plan.ts`. Recipes take a freshly built program: a sequence of stages, each one block in a plain nest.
+ */
+
+import type { Program } from "../../../ir/loop/program.ts";
+import { ScheduleError } from "../../../ir/support/errors.ts";
+import { Schedule } from "../schedule.ts";
+import { scheduleConvolution } from "./convolution.ts";
+import { scheduleElementwise } from "./elementwise.ts";
+import { inlineStages } from "./inline.ts";
+import { scheduleMatmul } from "./matmul.ts";
+import type { Recipe, RecipeContext } from "./recipe.ts";
+import { scheduleReductions } from "./reduction.ts";
+import { stagesOf } from "./structure.ts";
+
+const recipes: readonly Recipe[] = [scheduleConvolution, scheduleMatmul, scheduleReductions, scheduleElementwise];
+
+/** Schedules a freshly built program for a machine. Never fails: a program that no recipe takes keeps its plain loops. */
+export function defaultSchedule(program: Program, context: RecipeContext): Schedule {
+  if (stagesOf(program).length === 0) return new Schedule(program);
+  for (const recipe of recipes) {
+    const s = new Schedule(program);
+    try {
+      inlineStages(s);
+      if (!recipe.applies(s)) continue;
+      recipe.schedule(s, context);
+      return s;
+    } catch (error) {
+      if (!(error instanceof ScheduleError)) throw error;
+      context.onRefusal?.(recipe.name, `${error.code}: ${error.details.because ?? error.message}`);
+    }
+  }
+  return new Schedule(program);
+}

@@ -1,0 +1,24 @@
+/** Folds element-wise stages into the stages that read them. */
+import type { Schedule } from "../schedule.ts";
+import { isCostly, isParam, type Stage, stagesOf } from "./structure.ts";
+
+/** Inlines every element-wise stage that writes an intermediate, unless that would repeat costly work. */
+export function inlineStages(s: Schedule): void {
+  for (const stage of stagesOf(s.program)) {
+    if (stage.kind !== "elementwise" || !worthInlining(s, stage)) continue;
+    const ref = s.block(stage.block.name);
+    if (s.probe("computeInline", { block: ref }) === undefined) s.computeInline(ref);
+  }
+}
+function worthInlining(s: Schedule, stage: Stage): boolean {
+  const f = s.program.functions[0]!;
+  if (stage.writes.some((b) => isParam(f, b))) return false;
+  const readers = stagesOf(s.program).filter(
+    (r) => r.block.id !== stage.block.id && r.reads.some((b) => stage.writes.includes(b)),
+  );
+  if (readers.length === 0) return false;
+  const repeated =
+    readers.length > 1 ||
+    readers.some((r) => r.kind === "reduction" && r.block.iterVars.some((v) => v.kind === "spatial"));
+  return !repeated || !isCostly(stage.block);
+}

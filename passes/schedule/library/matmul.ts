@@ -1,0 +1,101 @@
+/**
+ * Register-blocked matrix product: `points` rows × `vectors` vectors of columns accumulate in registers over the whole
+ * depth; the right-hand side is packed in panels of one tile's columns. Loop order: column tile → row tile → depth.
+ */
+import { constantValue } from "../../../ir/expr/build.ts";
+import type { Block } from "../../../ir/loop/program.ts";
+import type { BlockRef, LoopRef } from "../primitive.ts";
+import type { Schedule } from "../schedule.ts";
+import { findBlock, loopRef } from "../tree.ts";
+import { copyOut, parallelOuter, splitPoints } from "./common.ts";
+import { bestPoints, chooseRegisterTile, largestDivisor, type Machine } from "./plan.ts";
+import type { Recipe, RecipeContext } from "./recipe.ts";
+import { isParam, loopOfAxis, stagesOf } from "./structure.ts";
+
+export const scheduleMatmul: Recipe = { name: "matmul", applies, schedule };
+
+function applies(s: Schedule): boolean {
+  const reductions = stagesOf(s.program).filter((t) => t.kind === "reduction");
+  const [r] = reductions;
+  if (reductions.length !== 1 || !r) return false;
+  const op = String(r.block.annotations?.op);
+  return (op === "MatMul" || op === "Gemm") && r.block.iterVars.filter((v) => v.kind === "reduction").length === 1;
+}
+
+function schedule(s: Schedule, { machine, threads }: RecipeContext): void {
+  const stage = stagesOf(s.program).find((t) => t.kind === "reduction")!;
+  const matmul = s.block(stage.block.name);
+  const epilogue = isParam(s.program.functions[0]!, stage.writes[0]!)
+    ? copyOut(s, matmul)
+    : s.consumers(matmul).at(-1)!;
+  const loops = s.loops(epilogue);
+  const [row, column] = loops.slice(-2) as [LoopRef, LoopRef];
+  const batch = loops.slice(0, -2);
+  const tile = tileOf(stage.block, machine, s.extent(row)!, s.extent(column)!);
+  const { lanes } = machine;
+  const [rowTile, rowPoint] = splitPoints(s, row, tile.points);
+  const [columnTile, inTile] = splitColumns(s, column, tile.vectors * lanes);
+  const [columnBlock, lane] = splitColumns(s, inTile, lanes);
+  s.reorder(...batch, columnTile, rowTile, rowPoint, columnBlock, lane);
+  s.computeAt(matmul, rowTile);
+  scheduleAccumulation(s, matmul, batch.length + 2, tile.depth);
+  s.vectorize(lane);
+  s.unroll(columnBlock);
+  s.unroll(rowPoint);
+  parallelOuter(s, [...batch, columnTile, rowTile], threads, tile.depth * tile.points * tile.vectors * lanes);
+}
+function splitColumns(s: Schedule, loop: LoopRef, factor: number): [LoopRef, LoopRef] {
+  return s.split(loop, { factor, tail: s.extent(loop)! % factor === 0 ? "exact" : "guard" });
+}
+
+function tileOf(b: Block, m: Machine, rows: number, columns: number) {
+  const depthAxis = b.iterVars.find((v) => v.kind === "reduction")!;
+  const depth = constantValue(depthAxis.extent)!;
+  const vectorBlocks = Math.ceil(columns / m.lanes);
+  const problem = { vectorBlocks, extent: rows, depth, outputBytes: 4 * rows * columns };
+  const packed = b.reads.find((r) =>
+    isPackedPanel(
+      r.buffer.shape.map((e) => constantValue(e) ?? 0),
+      depth,
+      m.lanes,
+    ),
+  )?.buffer;
+  if (!packed) return { ...chooseRegisterTile(m, problem), depth };
+  const vectors = constantValue(packed.shape[2]!)! / m.lanes;
+  return { points: bestPoints(m, problem, vectors), vectors, depth };
+}
+const isPackedPanel = (shape: readonly number[], depth: number, lanes: number): boolean =>
+  shape.length === 3 && shape[1] === depth && shape[2]! % lanes === 0;
+
+function scheduleAccumulation(s: Schedule, matmul: BlockRef, outer: number, depth: number): void {
+  const block = findBlock(s.program, matmul.id)!;
+  const inner = new Set(
+    s
+      .loops(matmul)
+      .slice(outer)
+      .map((l) => l.id),
+  );
+  const loops = block.iterVars.map((v, i) => ({ kind: v.kind, loop: loopOfAxis(s.program, block, i) }));
+  const refs = (kind: string): LoopRef[] =>
+    loops.flatMap((l) => (l.kind === kind && l.loop && inner.has(l.loop.var.id) ? [loopRef(l.loop)] : []));
+  const spatial = [...new Map(refs("spatial").map((l) => [l.id, l])).values()];
+  const [k] = refs("reduction");
+  const lane = spatial.at(-1)!;
+  const unroll = largestDivisor(depth, 8);
+  let top = k!;
+  if (unroll > 1 && unroll < depth) {
+    const [kOuter, kInner] = s.split(k!, { factor: unroll, tail: "exact" });
+    s.reorder(kOuter, kInner, ...spatial);
+    s.unroll(kInner);
+    s.annotate(kInner, "schedule_barrier", true);
+    top = kOuter;
+  } else s.reorder(k!, ...spatial);
+  s.decomposeReduction(matmul, top);
+  for (const l of spatial.slice(0, -1)) s.unroll(l);
+  s.vectorize(lane);
+  const init = s.blocks().find((b) => b.name === `${matmul.name}_init`)!;
+  const initLoops = s.loops(init).slice(outer);
+  for (const l of initLoops.slice(0, -1)) s.unroll(l);
+  s.vectorize(initLoops.at(-1)!);
+  s.setScope(matmul, block.writes[0]!.buffer.name, "register");
+}

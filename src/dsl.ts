@@ -1,0 +1,218 @@
+/**
+ * Writing computations by hand: placeholders, tensor expressions, a schedule, a native function. The same builder and
+ * primitives that networks are compiled with.
+ */
+import { binary, cast, compare, constant, select, unary } from "../ir/expr/build.ts";
+import { dtype, type ScalarType } from "../ir/expr/dtype.ts";
+import type { BinaryOp, CompareOp, Expr, UnaryOp } from "../ir/expr/expr.ts";
+import {
+  ComputeBuilder,
+  type ReduceAxis,
+  type ReduceOp,
+  type Reduction,
+  type Tensor as StageTensor,
+} from "../ir/loop/compute.ts";
+import type { MathPolicy, Program } from "../ir/loop/program.ts";
+import { UsageError } from "../ir/support/errors.ts";
+import { IdSource } from "../ir/support/ids.ts";
+import { Schedule } from "../passes/schedule/schedule.ts";
+import { indexSimplifier } from "../passes/simplify/index.ts";
+
+/** A scalar expression with methods, as in `A.at(i, k).mul(B.at(k, j))`. */
+export class Scalar {
+  readonly node: Node;
+  constructor(node: Node) {
+    this.node = node;
+  }
+  add = (b: Operand): Scalar => this.#with("add", b);
+  sub = (b: Operand): Scalar => this.#with("sub", b);
+  mul = (b: Operand): Scalar => this.#with("mul", b);
+  div = (b: Operand): Scalar => this.#with("div", b);
+  mod = (b: Operand): Scalar => this.#with("mod", b);
+  floordiv = (b: Operand): Scalar => this.#with("floordiv", b);
+  floormod = (b: Operand): Scalar => this.#with("floormod", b);
+  min = (b: Operand): Scalar => this.#with("min", b);
+  max = (b: Operand): Scalar => this.#with("max", b);
+  pow = (b: Operand): Scalar => this.#with("pow", b);
+  and = (b: Operand): Scalar => this.#with("and", b);
+  or = (b: Operand): Scalar => this.#with("or", b);
+  eq = (b: Operand): Scalar => this.#compared("eq", b);
+  ne = (b: Operand): Scalar => this.#compared("ne", b);
+  lt = (b: Operand): Scalar => this.#compared("lt", b);
+  le = (b: Operand): Scalar => this.#compared("le", b);
+  gt = (b: Operand): Scalar => this.#compared("gt", b);
+  ge = (b: Operand): Scalar => this.#compared("ge", b);
+  neg = (): Scalar => this.apply("neg");
+  exp = (): Scalar => this.apply("exp");
+  log = (): Scalar => this.apply("log");
+  sqrt = (): Scalar => this.apply("sqrt");
+  tanh = (): Scalar => this.apply("tanh");
+  erf = (): Scalar => this.apply("erf");
+  abs = (): Scalar => this.apply("abs");
+  /** Any unary operation by name. */
+  apply(op: UnaryOp): Scalar {
+    return new Scalar((e) => unary(op, this.node(e)));
+  }
+  cast(scalar: ScalarType): Scalar {
+    return new Scalar((e) => cast(scalar, this.node(e)));
+  }
+  #with(op: BinaryOp, b: Operand): Scalar {
+    return new Scalar((e) => {
+      const a = this.node(e);
+      return binary(op, a, operand(b, e, a));
+    });
+  }
+  #compared(op: CompareOp, b: Operand): Scalar {
+    return new Scalar((e) => {
+      const a = this.node(e);
+      return compare(op, a, operand(b, e, a));
+    });
+  }
+}
+/** A number takes the type of the expression it meets. */
+export type Operand = Scalar | Axis | number;
+type Node = (e: Elaboration) => Expr;
+const operand = (x: Operand, e: Elaboration, like: Expr): Expr =>
+  typeof x === "number" ? constant(dtype(like.dtype.scalar), x) : x.node(e);
+
+/** A reduction axis 0..extent. */
+export class Axis extends Scalar {
+  readonly name: string;
+  readonly extent: number;
+  constructor(name: string, extent: number) {
+    super((e) => e.axis(this as Axis).var);
+    this.name = name;
+    this.extent = extent;
+  }
+}
+export const reduceAxis = (name: string, extent: number): Axis =>
+  new Axis(name, positive(extent, `reduceAxis ${name}`));
+
+/** A tensor of a computation: a placeholder or the result of `compute`. Shape in elements. */
+export interface Tensor {
+  readonly name: string;
+  readonly type: ScalarType;
+  readonly dims: readonly number[];
+  at(...indices: Operand[]): Scalar;
+  readonly definition?: (...indices: Scalar[]) => Scalar | ReduceCall;
+}
+/** What `sum`, `reduce` give; only as the whole value of a `compute`. */
+export interface ReduceCall {
+  readonly kind: "reduceCall";
+  readonly op: ReduceOp;
+  readonly value: Scalar;
+  readonly axes: readonly Axis[];
+}
+
+/** An input of the computation. */
+export function placeholder(name: string, dims: readonly number[], type: ScalarType = "float32"): Tensor {
+  return tensor(name, dims, type);
+}
+/** Defines a tensor element by element; `value` gets one index a dimension. */
+export function compute(
+  name: string,
+  dims: readonly number[],
+  value: (...indices: Scalar[]) => Scalar | ReduceCall,
+  type: ScalarType = "float32",
+): Tensor {
+  return tensor(name, dims, type, value);
+}
+function tensor(name: string, dims: readonly number[], type: ScalarType, definition?: Tensor["definition"]): Tensor {
+  for (const d of dims) positive(d, `shape of ${name}`);
+  const self: Tensor = {
+    name,
+    type,
+    dims,
+    ...(definition ? { definition } : {}),
+    at: (...indices) => {
+      if (indices.length !== dims.length)
+        throw new UsageError("compute/rank", `${name} has ${dims.length} dimensions, got ${indices.length} indices`);
+      return new Scalar((e) => e.tensor(self).at(...indices.map((i) => (typeof i === "number" ? i : i.node(e)))));
+    },
+  };
+  return self;
+}
+function positive(n: number, what: string): number {
+  if (!Number.isSafeInteger(n) || n < 1)
+    throw new UsageError("compute/extent", `${what}: extents are positive whole numbers, got ${n}`);
+  return n;
+}
+export const sum = (value: Scalar, ...axes: Axis[]): ReduceCall => reduce("add", value, ...axes);
+export const reduce = (op: ReduceOp, value: Scalar, ...axes: Axis[]): ReduceCall => ({
+  kind: "reduceCall",
+  op,
+  value,
+  axes,
+});
+/** `condition ? then : otherwise`, where only the chosen arm is read. */
+export const where = (condition: Scalar, then: Scalar, otherwise: Operand): Scalar =>
+  new Scalar((e) => {
+    const t = then.node(e);
+    return select(condition.node(e), t, operand(otherwise, e, t));
+  });
+
+/** Turns definitions into stages of one function; ids count up from 1 in order of first use. */
+class Elaboration {
+  readonly builder = new ComputeBuilder(new IdSource(), indexSimplifier);
+  readonly #tensors = new Map<Tensor, StageTensor>();
+  readonly #axes = new Map<Axis, ReduceAxis>();
+  axis(a: Axis): ReduceAxis {
+    let known = this.#axes.get(a);
+    if (!known) {
+      known = this.builder.reduceAxis(a.name, a.extent);
+      this.#axes.set(a, known);
+    }
+    return known;
+  }
+  tensor(t: Tensor): StageTensor {
+    const known = this.#tensors.get(t);
+    if (known) return known;
+    const made = t.definition ? this.#define(t, t.definition) : this.builder.param(t.name, t.type, t.dims, "input");
+    this.#tensors.set(t, made);
+    return made;
+  }
+  #define(t: Tensor, definition: NonNullable<Tensor["definition"]>): StageTensor {
+    const value = (...vars: Expr[]): Expr | Reduction => {
+      const result = definition(...vars.map((v) => new Scalar(() => v)));
+      if (result instanceof Scalar) return result.node(this);
+      return {
+        kind: "reduction",
+        op: result.op,
+        axes: result.axes.map((a) => this.axis(a)),
+        value: result.value.node(this),
+      };
+    };
+    this.#prepare(definition, t);
+    return this.builder.compute(t.name, t.type, t.dims, value);
+  }
+  /** Makes the tensors a definition reads before its own stage, so that stages stand in order. */
+  #prepare(definition: NonNullable<Tensor["definition"]>, t: Tensor): void {
+    const zero = new Scalar(() => constant(dtype("int64"), 0));
+    const result = definition(...t.dims.map(() => zero));
+    if (result instanceof Scalar) result.node(this);
+    else result.value.node(this);
+  }
+}
+
+/** The program that computes these tensors; placeholders are its inputs in order of use. */
+export function programOf(
+  outputs: Tensor | readonly Tensor[],
+  options: { readonly name?: string; readonly math?: MathPolicy } = {},
+): Program {
+  const list = Array.isArray(outputs) ? (outputs as readonly Tensor[]) : [outputs as Tensor];
+  if (list.some((t) => !t.definition))
+    throw new UsageError("compute/output", "an output must be computed, not a placeholder");
+  const e = new Elaboration();
+  const stages = list.map((t) => e.tensor(t));
+  return e.builder.finish(options.name ?? list[0]!.name, stages, { ...(options.math ? { math: options.math } : {}) });
+}
+
+/** Starts a schedule of the tensors' computation, or of a program. */
+export function schedule(
+  what: Tensor | readonly Tensor[] | Program,
+  options: { readonly name?: string; readonly math?: MathPolicy } = {},
+): Schedule {
+  return new Schedule(
+    "kind" in what && what.kind === "program" ? what : programOf(what as Tensor | readonly Tensor[], options),
+  );
+}

@@ -1,0 +1,36 @@
+/** Tilewright: compile ONNX networks and hand-written loop schedules to native kernels. */
+export type { ScalarType } from "../ir/expr/dtype.ts";
+export type { Graph } from "../ir/graph/graph.ts";
+export type { MathPolicy, Program } from "../ir/loop/program.ts";
+export {
+  InputError,
+  InternalError,
+  ScheduleError,
+  TilewrightError,
+  UnavailableError,
+  UnsupportedError,
+  UsageError,
+} from "../ir/support/errors.ts";
+export type { Target } from "../ir/target/target.ts";
+export { replay, Schedule } from "../passes/schedule/schedule.ts";
+export {
+  type Axis,
+  compute,
+  placeholder,
+  programOf,
+  reduce,
+  reduceAxis,
+  type Scalar,
+  schedule,
+  sum,
+  where,
+} from "./dsl.ts";
+export { buildMobileNetV2 } from "./models/mobilenet-v2.ts";
+export { loadOnnx, loadOnnxSync } from "./onnx/load.ts";
+export { writeOnnx } from "./onnx/write.ts";
+export { type CompileOptions, type CompileProgress, compile } from "./runtime/compile.ts";
+export { Executable, type Feeds, type Port, type StepReport } from "./runtime/executable.ts";
+export { type BuildOptions, build, NativeFunction } from "./runtime/function.ts";
+export { resolveTarget } from "./runtime/host.ts";
+export { ObjectCache } from "./runtime/object-cache.ts";
+export { Tensor } from "./tensor.ts";

@@ -1,0 +1,197 @@
+/** The main job: a graph or ONNX model to an Executable for this machine. */
+import { emitEntry } from "../../codegen/llvm/index.ts";
+import { valueOf } from "../../ir/graph/build.ts";
+import type { FusedGraph, Graph, Group } from "../../ir/graph/graph.ts";
+import type { MathPolicy } from "../../ir/loop/program.ts";
+import { UsageError } from "../../ir/support/errors.ts";
+import type { ValueId } from "../../ir/support/ids.ts";
+import { invariant } from "../../ir/support/invariant.ts";
+import type { Target } from "../../ir/target/target.ts";
+import { allocAligned, llvmVersion } from "../../native/addon.ts";
+import type { OnnxLimits } from "../onnx/limits.ts";
+import { loadOnnx } from "../onnx/load.ts";
+import { packConstant } from "./constants.ts";
+import { Executable, type Port, type StepReport } from "./executable.ts";
+import { machineOf, resolveTarget, sharedPool } from "./host.ts";
+import { compileKernels, type Kernel, type KernelContext, nativeOptions } from "./kernels.ts";
+import { isView, type MemoryPlan, planMemory } from "./memory-plan.ts";
+import { ObjectCache, objectKey } from "./object-cache.ts";
+import { layOut, simplifyGraph } from "./prepare.ts";
+import { groupWork } from "./work.ts";
+
+export interface CompileOptions {
+  /** `host` (default) or a target string; only targets this machine can run give an Executable. */
+  readonly target?: string | Target;
+  /** Threads of `run`; default 1. */
+  readonly threads?: number;
+  /** Shapes of inputs with open dimensions. */
+  readonly shapes?: Readonly<Record<string, readonly number[]>>;
+  readonly math?: MathPolicy;
+  /** `none`: unscheduled loops, to verify against. */
+  readonly schedule?: "default" | "none";
+  /** Default: the disk cache of the user; `false` for none. */
+  readonly cache?: ObjectCache | false;
+  readonly onProgress?: (p: CompileProgress) => void;
+  readonly limits?: Partial<OnnxLimits>;
+}
+/** Where a compilation stands. */
+export interface CompileProgress {
+  readonly stage: "graph" | "kernels" | "link";
+  readonly done: number;
+  readonly total: number;
+}
+
+/** Compiles a model (path, bytes or graph) to native code. */
+export async function compile(model: string | Uint8Array | Graph, options: CompileOptions = {}): Promise<Executable> {
+  const graph = await graphOf(model, options);
+  const context = kernelContext(options);
+  const { fused, steps, kernels, plan } = await compileGraph(graph, context, options);
+  options.onProgress?.({ stage: "link", done: 0, total: 1 });
+  const entry = await compileEntry(fused, steps, kernels, plan, context);
+  const objects = [...new Map(kernels.map((k) => [k.symbol, k.object])).values(), entry];
+  const executable = new Executable({
+    objects,
+    entry: "tw_main",
+    profileEntry: "tw_profile",
+    inputs: fused.graph.inputs.map((v) => portOf(fused.graph, v)),
+    outputs: fused.graph.outputs.map((v) => portOf(fused.graph, v)),
+    arenaBytes: plan.arenaBytes,
+    constants: packConstants(fused.graph, plan),
+    steps: steps.map((g, i) => stepReport(fused, g, kernels[i]!)),
+    threads: context.threads,
+  });
+  options.onProgress?.({ stage: "link", done: 1, total: 1 });
+  return executable;
+}
+
+/** The graph of a model given in any form. */
+export async function graphOf(
+  model: string | Uint8Array | Graph,
+  options: Pick<CompileOptions, "shapes" | "limits"> = {},
+): Promise<Graph> {
+  if (typeof model === "string" || model instanceof Uint8Array)
+    return loadOnnx(model, { shapes: options.shapes, limits: options.limits });
+  return model;
+}
+
+/** Resolves options to what kernels are compiled with. */
+export function kernelContext(options: CompileOptions): KernelContext {
+  const threads = options.threads ?? 1;
+  if (!Number.isInteger(threads) || threads < 1 || threads > 1024)
+    throw new UsageError("usage/threads", `threads must be a whole number from 1 to 1024, got ${threads}`);
+  const target = resolveTarget(options.target ?? "host");
+  return {
+    target,
+    machine: machineOf(target),
+    threads,
+    math: options.math ?? "default",
+    schedule: options.schedule ?? "default",
+    cache: options.cache === false ? undefined : (options.cache ?? ObjectCache.open()),
+    pool: sharedPool(),
+    compilerVersion: llvmVersion(),
+  };
+}
+
+/** All of compiling but linking: graph passes, kernels, memory plan. */
+export async function compileGraph(graph: Graph, context: KernelContext, options: CompileOptions) {
+  options.onProgress?.({ stage: "graph", done: 0, total: 1 });
+  const simplified = simplifyGraph(graph, {
+    math: context.math,
+    ...(options.shapes ? { shapes: options.shapes } : {}),
+  });
+  const fused = withOwnOutputs(layOut(simplified, context.machine));
+  options.onProgress?.({ stage: "graph", done: 1, total: 1 });
+  const steps = fused.groups.filter((g) => !isView(fused, g));
+  const kernels = await compileKernels(fused, steps, context, (done, total) =>
+    options.onProgress?.({ stage: "kernels", done, total }),
+  );
+  const plan = planMemory(
+    fused,
+    steps.map((group, i) => ({ group, workspaceBytes: kernels[i]!.workspaceBytes })),
+  );
+  return { fused, steps, kernels, plan };
+}
+
+/** Graph outputs that are inputs, constants or repeated get a copying group, so that every output has its own memory. */
+function withOwnOutputs(fused: FusedGraph): FusedGraph {
+  const { graph } = fused;
+  const made = new Set(fused.groups.flatMap((g) => g.outputs));
+  const seen = new Set<ValueId>();
+  let nextId = graph.nextId;
+  const values = new Map(graph.values);
+  const groups: Group[] = [...fused.groups];
+  const outputs = graph.outputs.map((o) => {
+    if (made.has(o) && !seen.has(o)) {
+      seen.add(o);
+      return o;
+    }
+    const { constant: _, layout: __, ...v } = valueOf(graph, o);
+    const id = nextId++ as ValueId;
+    values.set(id, { ...v, id });
+    const node = {
+      id: nextId++ as never,
+      name: "copy",
+      op: "Identity",
+      domain: "",
+      opset: 22,
+      inputs: [o],
+      outputs: [id],
+      attributes: new Map(),
+    };
+    groups.push({ nodes: [node], anchor: node, inputs: [o], outputs: [id] });
+    return id;
+  });
+  return { graph: { ...graph, values, outputs, nodes: groups.flatMap((g) => g.nodes), nextId }, groups };
+}
+
+async function compileEntry(
+  fused: FusedGraph,
+  steps: readonly Group[],
+  kernels: readonly Kernel[],
+  plan: MemoryPlan,
+  c: KernelContext,
+) {
+  const calls = steps.map((g, i) => entryCall(g, kernels[i]!, plan, i));
+  const profileSlot = fused.graph.inputs.length + fused.graph.outputs.length;
+  const irText = emitEntry(calls, { target: c.target, profileSlot });
+  const options = nativeOptions(c.target);
+  const key = objectKey({
+    irText,
+    target: c.target.triple,
+    options: JSON.stringify(options),
+    compilerVersion: c.compilerVersion,
+  });
+  const cached = c.cache?.get(key);
+  if (cached) return cached;
+  const object = await c.pool.compile({ irText, options: { ...options, optLevel: 1 } });
+  c.cache?.put(key, object);
+  return object;
+}
+/** A kernel call with the places of its arguments, workspace last. */
+function entryCall(g: Group, k: Kernel, plan: MemoryPlan, step: number) {
+  const slots = [...g.inputs, ...g.outputs];
+  const args = k.params.map((p) => {
+    const location = plan.locations.get(slots[p]!);
+    invariant(location, `no place for parameter ${p} of ${k.symbol}`);
+    return location;
+  });
+  const scratch = k.workspaceBytes > 0 ? [{ base: "arena" as const, offset: plan.workspaces[step]! }] : [];
+  return { kernel: k.symbol, args: [...args, ...scratch] };
+}
+
+function packConstants(graph: Graph, plan: MemoryPlan): ArrayBuffer {
+  const memory = allocAligned(Math.max(64, plan.constantBytes + 64));
+  for (const c of plan.constants) {
+    const v = valueOf(graph, c.value);
+    packConstant(v.constant!, v.layout, new Uint8Array(memory, c.offset, c.bytes));
+  }
+  return memory;
+}
+function portOf(graph: Graph, id: ValueId): Port {
+  const v = valueOf(graph, id);
+  invariant(v.type, `value ${v.name} has no type`);
+  return { name: v.name, type: v.type.dtype, dims: v.type.dims as readonly number[] };
+}
+function stepReport(fused: FusedGraph, g: Group, k: Kernel): StepReport {
+  return { name: g.nodes.map((n) => n.op).join("+"), symbol: k.symbol, ...groupWork(fused, g) };
+}

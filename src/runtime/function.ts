@@ -1,0 +1,120 @@
+/** Hand-scheduled programs as callable native functions. */
+import { emitLlvm } from "../../codegen/llvm/index.ts";
+import { constantValue } from "../../ir/expr/build.ts";
+import { bytesOf, type ScalarType } from "../../ir/expr/dtype.ts";
+import type { Buffer } from "../../ir/expr/expr.ts";
+import { arrayTypeOf, elementCount, type TypedArray } from "../../ir/graph/tensor-value.ts";
+import type { ParamRole, Program } from "../../ir/loop/program.ts";
+import { InputError, UsageError } from "../../ir/support/errors.ts";
+import { invariant } from "../../ir/support/invariant.ts";
+import type { Target } from "../../ir/target/target.ts";
+import * as native from "../../native/addon.ts";
+import { lowerProgram } from "../../passes/lower/index.ts";
+import { Schedule } from "../../passes/schedule/schedule.ts";
+import { resolveTarget, sharedPool } from "./host.ts";
+import { nativeOptions } from "./kernels.ts";
+
+export interface BuildOptions {
+  readonly target?: string | Target;
+  readonly threads?: number;
+}
+
+interface Parameter {
+  readonly name: string;
+  readonly type: ScalarType;
+  readonly elements: number;
+  readonly role: ParamRole;
+}
+
+/** A compiled function over typed arrays by parameter name. */
+export class NativeFunction {
+  readonly parameters: readonly Parameter[];
+  readonly #jit: native.JitHandle;
+  readonly #pool: native.PoolHandle;
+  readonly #entry: native.Address;
+  readonly #staging: readonly ArrayBuffer[];
+  readonly #views: readonly TypedArray[];
+  readonly #workspace: ArrayBuffer | undefined;
+  #disposed = false;
+
+  constructor(
+    object: Uint8Array,
+    name: string,
+    parameters: readonly Parameter[],
+    workspaceBytes: number,
+    threads: number,
+  ) {
+    this.parameters = parameters;
+    this.#jit = native.jitCreate([object]);
+    this.#entry = native.jitLookup(this.#jit, `${name}.packed`);
+    this.#pool = threads > 1 ? native.poolCreate(threads) : native.serial;
+    this.#staging = parameters.map((p) => native.allocAligned(Math.max(64, p.elements * bytesOf(p.type) + 64)));
+    this.#views = parameters.map((p, i) => new (arrayTypeOf(p.type))(this.#staging[i]!, 0, p.elements));
+    this.#workspace = workspaceBytes > 0 ? native.allocAligned(workspaceBytes) : undefined;
+  }
+  /** Runs on the given arrays; outputs are written in place. Arrays that lie on 64-byte boundaries are used without a copy. */
+  run(args: Readonly<Record<string, TypedArray>>): void {
+    const { addresses, copied } = this.#addresses(args);
+    native.invokeKernel(this.#entry, this.#pool, addresses);
+    for (const i of copied)
+      if (this.parameters[i]!.role === "output")
+        (args[this.parameters[i]!.name] as Float32Array).set(this.#views[i] as Float32Array);
+  }
+  /** Nanoseconds of single runs, timed natively. */
+  time(args: Readonly<Record<string, TypedArray>>, options: native.TimingOptions = {}): Float64Array {
+    return native.timeKernel(this.#entry, this.#pool, this.#addresses(args).addresses, options);
+  }
+  #addresses(args: Readonly<Record<string, TypedArray>>): { addresses: BigUint64Array; copied: number[] } {
+    if (this.#disposed) throw new UsageError("runtime/disposed", "this function was disposed");
+    const copied: number[] = [];
+    const list = this.parameters.map((p, i) => {
+      const data = args[p.name];
+      if (data === undefined)
+        throw new InputError(
+          "run/missing-input",
+          `argument ${p.name} is missing; wanted: ${this.parameters.map((q) => q.name).join(", ")}`,
+        );
+      if (data.constructor !== arrayTypeOf(p.type) || data.length !== p.elements)
+        throw new InputError(
+          "run/input-data",
+          `argument ${p.name} is a ${arrayTypeOf(p.type).name} of ${p.elements} elements, got ${data.constructor.name} of ${data.length}`,
+        );
+      const address = native.addressOf(data);
+      if (address % 64n === 0n) return address;
+      copied.push(i);
+      (this.#views[i] as Float32Array).set(data as Float32Array);
+      return native.addressOf(this.#staging[i]!);
+    });
+    if (this.#workspace) list.push(native.addressOf(this.#workspace));
+    return { addresses: BigUint64Array.from(list), copied };
+  }
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    native.jitDispose(this.#jit);
+    if (this.#pool !== native.serial) native.poolDispose(this.#pool);
+    for (const b of this.#staging) native.freeAligned(b);
+    if (this.#workspace) native.freeAligned(this.#workspace);
+  }
+}
+
+/** Compiles a schedule (or a program) with one function to native code. */
+export async function build(what: Schedule | Program, options: BuildOptions = {}): Promise<NativeFunction> {
+  const program = what instanceof Schedule ? what.program : what;
+  const func = program.functions[0];
+  invariant(func, "a program to build has a function");
+  const target = resolveTarget(options.target ?? "host");
+  const { text, functions } = emitLlvm(lowerProgram(program, target), target);
+  const object = await sharedPool().compile({ irText: text, options: nativeOptions(target) });
+  const parameters = func.params.map(
+    (p): Parameter => ({
+      name: p.buffer.name,
+      type: p.buffer.dtype.scalar,
+      elements: elementsOf(p.buffer),
+      role: p.role,
+    }),
+  );
+  const signature = functions[0]!;
+  return new NativeFunction(object, signature.symbol, parameters, signature.workspaceBytes, options.threads ?? 1);
+}
+const elementsOf = (b: Buffer): number => elementCount(b.shape.map((e) => constantValue(e) ?? 0));

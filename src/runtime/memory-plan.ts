@@ -1,0 +1,127 @@
+/**
+ * Where every value of a compiled network lives: intermediates share one arena by liveness, constants lie packed in
+ * one block, graph inputs and outputs are the caller's. Reshapes alias what they reshape.
+ */
+
+import { valueOf } from "../../ir/graph/build.ts";
+import type { FusedGraph, Group } from "../../ir/graph/graph.ts";
+import { isPlain, type Layout, physicalShape, plainLayout } from "../../ir/graph/layout.ts";
+import { byteCount } from "../../ir/graph/tensor-value.ts";
+import type { ValueId } from "../../ir/support/ids.ts";
+import { invariant } from "../../ir/support/invariant.ts";
+import { planArena } from "../../passes/lower/plan-arena.ts";
+import { packedBytes } from "./constants.ts";
+
+/** A place relative to a base pointer; `io` offsets count pointers, the others bytes. */
+export interface Location {
+  readonly base: "arena" | "constants" | "io";
+  readonly offset: number;
+}
+
+/** One kernel call: its group, how much scratch it needs. */
+export interface PlannedStep {
+  readonly group: Group;
+  readonly workspaceBytes: number;
+}
+
+export interface MemoryPlan {
+  readonly locations: ReadonlyMap<ValueId, Location>;
+  /** Byte offset in the arena of each step's workspace. */
+  readonly workspaces: readonly number[];
+  readonly arenaBytes: number;
+  readonly constants: readonly { readonly value: ValueId; readonly offset: number; readonly bytes: number }[];
+  readonly constantBytes: number;
+}
+
+const alignment = 64;
+const alignUp = (n: number): number => Math.ceil(n / alignment) * alignment;
+const reshaping: ReadonlySet<string> = new Set(["Reshape", "Flatten", "Squeeze", "Unsqueeze"]);
+
+/** Whether a group only renames its input: a reshape between plain values, neither of them the caller's output. */
+export function isView(fused: FusedGraph, g: Group): boolean {
+  const [n] = g.nodes;
+  if (g.nodes.length !== 1 || !n || n.domain !== "" || !reshaping.has(n.op)) return false;
+  const from = valueOf(fused.graph, n.inputs[0]!);
+  const to = valueOf(fused.graph, n.outputs[0]!);
+  return isPlain(from.layout) && isPlain(to.layout) && !fused.graph.outputs.includes(to.id) && !from.constant;
+}
+
+export function planMemory(fused: FusedGraph, steps: readonly PlannedStep[]): MemoryPlan {
+  const { graph } = fused;
+  const locations = new Map<ValueId, Location>();
+  [...graph.inputs, ...graph.outputs].forEach((v, i) => {
+    if (!locations.has(v)) locations.set(v, { base: "io", offset: i });
+  });
+  const alias = new Map<ValueId, ValueId>();
+  for (const g of fused.groups) if (isView(fused, g)) alias.set(g.outputs[0]!, g.inputs[0]!);
+  const root = (v: ValueId): ValueId => {
+    let r = v;
+    for (let next = alias.get(r); next !== undefined; next = alias.get(r)) r = next;
+    return r;
+  };
+  const constants = planConstants(fused, steps, root, locations);
+  const arena = planIntermediates(fused, steps, root, locations);
+  for (const v of alias.keys()) locations.set(v, locations.get(root(v))!);
+  return { locations, ...constants, ...arena };
+}
+
+function planConstants(
+  fused: FusedGraph,
+  steps: readonly PlannedStep[],
+  root: (v: ValueId) => ValueId,
+  locations: Map<ValueId, Location>,
+) {
+  const constants: { value: ValueId; offset: number; bytes: number }[] = [];
+  let constantBytes = 0;
+  const wanted = new Set([...steps.flatMap((s) => s.group.inputs.map(root))]);
+  for (const id of wanted) {
+    const v = valueOf(fused.graph, id);
+    if (!v.constant || locations.has(id)) continue;
+    const bytes = packedBytes(v.constant, v.layout);
+    constants.push({ value: id, offset: constantBytes, bytes });
+    locations.set(id, { base: "constants", offset: constantBytes });
+    // A vector past the end is readable, so that kernels may load whole vectors.
+    constantBytes = alignUp(constantBytes + bytes + alignment);
+  }
+  return { constants, constantBytes };
+}
+
+function planIntermediates(
+  fused: FusedGraph,
+  steps: readonly PlannedStep[],
+  root: (v: ValueId) => ValueId,
+  locations: Map<ValueId, Location>,
+) {
+  const lifetimes = new Map<ValueId, { id: number; bytes: number; first: number; last: number }>();
+  steps.forEach((s, i) => {
+    for (const v of [...s.group.inputs.map(root), ...s.group.outputs]) {
+      if (locations.has(v)) continue;
+      const known = lifetimes.get(v);
+      if (known) known.last = i;
+      else lifetimes.set(v, { id: v, bytes: storageBytes(fused, v) + alignment, first: i, last: i });
+    }
+  });
+  const scratch = steps.flatMap((s, i) =>
+    s.workspaceBytes > 0 ? [{ id: -1 - i, bytes: s.workspaceBytes, first: i, last: i }] : [],
+  );
+  const { offsets, total } = planArena([...lifetimes.values(), ...scratch], alignment);
+  const offsetOf = (id: number): number => {
+    const offset = offsets.get(id);
+    invariant(offset !== undefined, `no arena offset for ${id}`);
+    return offset;
+  };
+  for (const v of lifetimes.keys()) locations.set(v, { base: "arena", offset: offsetOf(v) });
+  const workspaces = steps.map((s, i) => (s.workspaceBytes > 0 ? offsetOf(-1 - i) : 0));
+  return { workspaces, arenaBytes: Math.max(total, alignment) };
+}
+
+/** Bytes a value takes in memory in its layout. */
+export function storageBytes(fused: FusedGraph, id: ValueId): number {
+  const v = valueOf(fused.graph, id);
+  const dims = v.type!.dims.map((d) => {
+    invariant(typeof d === "number", `value ${v.name} has a symbolic dimension`);
+    return d;
+  });
+  const layout: Layout = v.layout ?? plainLayout(dims.length);
+  return byteCount(v.type!.dtype, physicalShape(layout, dims));
+}

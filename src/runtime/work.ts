@@ -1,0 +1,28 @@
+/** How much a group computes and moves: the numerators of GFLOP/s and GB/s in reports. */
+import { staticDims } from "../../ir/graph/build.ts";
+import type { FusedGraph, Graph, Group, Node } from "../../ir/graph/graph.ts";
+import { elementCount } from "../../ir/graph/tensor-value.ts";
+import { storageBytes } from "./memory-plan.ts";
+
+/** Floating-point operations of the direct algorithm (a multiply-add is two) and bytes touched at least once. */
+export function groupWork(fused: FusedGraph, g: Group): { flops: number; bytes: number } {
+  const flops = g.nodes.reduce((total, n) => total + nodeFlops(fused.graph, n), 0);
+  const bytes = [...g.inputs, ...g.outputs].reduce((total, v) => total + storageBytes(fused, v), 0);
+  return { flops, bytes };
+}
+function nodeFlops(graph: Graph, n: Node): number {
+  const out = elementCount(staticDims(graph, n.outputs.find((o) => o !== undefined)!));
+  const [first, second] = n.inputs;
+  if (n.op === "Conv" || n.op === "ConvTranspose") {
+    const w = staticDims(graph, second!);
+    const per = elementCount(w) / w[0]!;
+    return n.op === "Conv" ? 2 * out * per : 2 * elementCount(staticDims(graph, first!)) * per;
+  }
+  if (n.op === "MatMul" || n.op === "Gemm") {
+    const a = staticDims(graph, first!);
+    const transposed = n.attributes.get("transA");
+    const depth = transposed?.kind === "int" && Number(transposed.value) === 1 ? a[0]! : a.at(-1)!;
+    return 2 * out * depth;
+  }
+  return first === undefined ? out : Math.max(out, elementCount(staticDims(graph, first)));
+}
