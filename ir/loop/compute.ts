@@ -218,6 +218,11 @@ export class ComputeBuilder {
     this.#emit(name, iters, predicate ? { kind: "if", condition: predicate, then: body } : body, writes, options);
   }
 
+  /** Zeroes the halo of a tensor that `write` stages fill (`compute` does it by itself). */
+  zeroHalo(t: Tensor, name: string): void {
+    this.#fillHalo(t, name);
+  }
+
   /** A function whose outputs are `outputs`; tensors never given as parameters or outputs become allocations. */
   finish(
     name: string,

@@ -40,7 +40,9 @@ export interface NodeContext {
   require(i: number): StaticType;
   /** The value of input `i` when it is known at compile time. */
   constant(i: number): TensorValue | undefined;
-  /** Integers of a constant input; an UnsupportedError when it is not constant; undefined when absent. */
+  /** The value of input `i`, which the shape or the code depends on; an UnsupportedError when it is not known. */
+  requireConstant(i: number): TensorValue;
+  /** The numbers of a constant input; an UnsupportedError when it is not constant; undefined when absent. */
   constantInts(i: number): readonly number[] | undefined;
   /** Throws an UnsupportedError that names the node. */
   unsupported(reason: string): never;
