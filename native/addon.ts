@@ -112,9 +112,9 @@ export function packageRoot(): string {
   throw new UnavailableError("native/no-package", `no package.json of tilewright above ${here}`, { here });
 }
 
-/** Where the add-on is built to. */
+/** Where the add-on is built to; `TILEWRIGHT_ADDON` names another one, as one built with another LLVM. */
 export function addonPath(): string {
-  return join(packageRoot(), "native", "addon", "build", "Release", "tilewright.node");
+  return process.env.TILEWRIGHT_ADDON || join(packageRoot(), "native", "addon", "build", "Release", "tilewright.node");
 }
 
 let loaded: Addon | undefined;

@@ -14,22 +14,11 @@ namespace tw {
 
 struct Jit;
 
-// An aligned allocation that an ArrayBuffer shows. It is unmapped by freeAligned or by the finalizer,
-// whichever comes first; the record itself always goes with the finalizer.
-struct Allocation {
-  void *start;   // what munmap takes
-  size_t mapped; // bytes mapped from `start`
-  void *bytes;   // aligned start, as JavaScript sees it
-  size_t length;
-  bool freed = false;
-};
-
 // What one environment (main thread or worker thread) owns; torn down by its cleanup hook.
 struct EnvironmentState {
   std::unordered_map<uint32_t, std::unique_ptr<Jit>> jits;
   uint32_t nextJit = 1;
   std::unordered_set<tw_runtime *> pools;
-  std::unordered_map<void *, Allocation *> allocations;
   EnvironmentState();
   ~EnvironmentState();
 };

@@ -1,6 +1,7 @@
 // Aligned, zeroed buffers outside of V8's heap, and the addresses of views.
 #include "addon.h"
 
+#include <mutex>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -12,22 +13,61 @@ constexpr size_t kHugePage = size_t{2} << 20;
 
 size_t roundUp(size_t n, size_t unit) { return (n + unit - 1) / unit * unit; }
 
-void release(Allocation &allocation) {
-  if (allocation.freed) return;
-  allocation.freed = true;
-  munmap(allocation.start, allocation.mapped);
-}
+// An aligned allocation that an ArrayBuffer shows. It is unmapped by freeAligned or by the finalizer,
+// whichever comes first; the record itself always goes with the finalizer.
+struct Allocation {
+  void *bytes;
+  size_t mapped;
+  bool freed;
+};
+
+// Allocations alive, of the whole process: finalizers may run after an environment's own state is gone.
+class Registry {
+public:
+  static Registry &get() {
+    static Registry *registry = new Registry; // never destroyed
+    return *registry;
+  }
+
+  void add(Allocation *allocation) {
+    std::lock_guard<std::mutex> guard(mutex_);
+    alive_[allocation->bytes] = allocation;
+    total_ += allocation->mapped;
+  }
+
+  Allocation *find(void *bytes) {
+    std::lock_guard<std::mutex> guard(mutex_);
+    const auto found = alive_.find(bytes);
+    return found == alive_.end() ? nullptr : found->second;
+  }
+
+  void release(napi_env env, Allocation *allocation) {
+    if (allocation->freed) return;
+    {
+      std::lock_guard<std::mutex> guard(mutex_);
+      alive_.erase(allocation->bytes);
+      total_ -= allocation->mapped;
+    }
+    allocation->freed = true;
+    munmap(allocation->bytes, allocation->mapped);
+    int64_t ignored;
+    napi_adjust_external_memory(env, -static_cast<int64_t>(allocation->mapped), &ignored);
+  }
+
+  size_t total() {
+    std::lock_guard<std::mutex> guard(mutex_);
+    return total_;
+  }
+
+private:
+  std::mutex mutex_;
+  std::unordered_map<void *, Allocation *> alive_;
+  size_t total_ = 0;
+};
 
 void finalize(napi_env env, void *, void *hint) {
   Allocation *allocation = static_cast<Allocation *>(hint);
-  int64_t total;
-  if (!allocation->freed) {
-    napi_adjust_external_memory(env, -static_cast<int64_t>(allocation->mapped), &total);
-    void *state = nullptr;
-    if (napi_get_instance_data(env, &state) == napi_ok && state)
-      static_cast<EnvironmentState *>(state)->allocations.erase(allocation->bytes);
-    release(*allocation);
-  }
+  Registry::get().release(env, allocation);
   delete allocation;
 }
 
@@ -53,7 +93,7 @@ Allocation *map(size_t length, size_t alignment, bool hugePages, bool populate) 
     volatile char *cursor = static_cast<char *>(bytes);
     for (size_t i = 0; i < usable; i += page) cursor[i] = 0;
   }
-  return new Allocation{bytes, usable, bytes, length, false};
+  return new Allocation{bytes, usable, false};
 }
 
 napi_value allocAligned(Args &args) {
@@ -70,13 +110,13 @@ napi_value allocAligned(Args &args) {
   const napi_status status =
       napi_create_external_arraybuffer(args.env, allocation->bytes, length, finalize, allocation, &buffer);
   if (status != napi_ok) {
-    release(*allocation);
+    munmap(allocation->bytes, allocation->mapped);
     delete allocation;
     check(args.env, status);
   }
-  environment(args.env).allocations[allocation->bytes] = allocation;
-  int64_t total;
-  napi_adjust_external_memory(args.env, static_cast<int64_t>(allocation->mapped), &total);
+  Registry::get().add(allocation);
+  int64_t ignored;
+  napi_adjust_external_memory(args.env, static_cast<int64_t>(allocation->mapped), &ignored);
   return buffer;
 }
 
@@ -85,26 +125,17 @@ napi_value freeAligned(Args &args) {
   bool detached = false;
   check(args.env, napi_is_detached_arraybuffer(args.env, args.value[0], &detached));
   if (detached) return nullptr;
-  const Span span = args.bytes(0);
-  auto &allocations = environment(args.env).allocations;
-  const auto found = allocations.find(span.bytes);
-  if (found == allocations.end()) throw Failure("native/argument", "the buffer was not made by allocAligned");
-  Allocation *allocation = found->second;
-  allocations.erase(found);
-  int64_t total;
-  napi_adjust_external_memory(args.env, -static_cast<int64_t>(allocation->mapped), &total);
-  release(*allocation);
+  Allocation *allocation = Registry::get().find(args.bytes(0).bytes);
+  if (!allocation) throw Failure("native/argument", "the buffer was not made by allocAligned");
+  Registry::get().release(args.env, allocation);
   check(args.env, napi_detach_arraybuffer(args.env, args.value[0]));
   return nullptr;
 }
 
 napi_value addressOf(Args &args) { return makeAddress(args.env, args.bytes(0).bytes); }
 
-// Bytes of mapped allocations alive in this environment.
 napi_value allocatedBytes(Args &args) {
-  size_t total = 0;
-  for (const auto &entry : environment(args.env).allocations) total += entry.second->mapped;
-  return makeNumber(args.env, static_cast<double>(total));
+  return makeNumber(args.env, static_cast<double>(Registry::get().total()));
 }
 
 } // namespace
