@@ -136,7 +136,7 @@ class NetworkBuilder {
       this.#weights(`${name}.bn.mean`, [channels], 0.05),
       this.#constant(`${name}.bn.variance`, [channels], () => 1 + 0.1 * Math.abs(this.#normal())),
     ];
-    return this.#node("BatchNormalization", `${name}.bn`, inputs, { epsilon: 1e-5 });
+    return this.#node("BatchNormalization", `${name}.bn`, inputs, { epsilon: Math.fround(1e-5) });
   }
 
   #weights(name: string, dims: readonly number[], deviation: number, mean = 0): ValueId {

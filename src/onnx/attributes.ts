@@ -14,6 +14,7 @@ const text = new TextDecoder("utf-8", { fatal: false, ignoreBOM: true });
 /** Decodes an attribute that is not a reference. @throws InputError [onnx/malformed] and as decodeTensor */
 export function decodeAttribute(proto: AttributeProto, where: string, source: TensorSource): DecodedAttribute {
   const what = `attribute ${quote(proto.name)} of ${where}`;
+  source.budget.takeObjects(1 + proto.ints.length + proto.strings.length, what);
   const type = proto.type === attributeCode.undefined ? guessedType(proto, what) : proto.type;
   switch (type) {
     case attributeCode.float:

@@ -15,6 +15,8 @@ export interface OnnxLimits {
   readonly nodes: number;
   /** Protobuf messages of the file. */
   readonly messages: number;
+  /** Elements of all protobuf lists that are not raw bytes; those of 64-bit integers, which decode to bigints, count four. */
+  readonly listElements: number;
   /** Levels of nested protobuf messages. */
   readonly messageDepth: number;
   /** Levels of local functions that call local functions. */
@@ -28,7 +30,8 @@ export const defaultLimits: OnnxLimits = {
   sparseBytes: 256 * 2 ** 20,
   elements: 2 ** 40,
   nodes: 1_000_000,
-  messages: 8_000_000,
+  messages: 4_000_000,
+  listElements: 50_000_000,
   messageDepth: 64,
   functionDepth: 32,
 };
@@ -59,6 +62,10 @@ export class ByteBudget {
   #used = 0;
   constructor(limits: OnnxLimits) {
     this.#limits = limits;
+  }
+  /** Takes room for `count` small objects, such as the inputs of a node, which inlining can multiply. */
+  takeObjects(count: number, what: string): void {
+    this.take(count * 64, what);
   }
   /** Takes `bytes` for `what`. @throws InputError [onnx/too-large] */
   take(bytes: number, what: string): void {

@@ -176,6 +176,7 @@ class GraphReader {
 
   #node(proto: NodeProto, position: number, scope: Scope): void {
     checkLimit(this.#source.limits, "nodes", ++this.#nodeCount, "nodes");
+    this.#source.budget.takeObjects(proto.input.length + proto.output.length, `node ${quote(proto.name)}`);
     const attributes = resolveAttributes(proto, scope.attributes);
     const callee = calledFunction(this.#functions, proto);
     if (callee !== undefined) {
@@ -184,7 +185,7 @@ class GraphReader {
     }
     const domain = domainOf(proto.domain);
     const opset = opsetOf(scope.opsets, domain, proto);
-    const name = scope.prefix + (proto.name || `${proto.opType}_${position}`);
+    const name = nameIn(scope, proto.name || `${proto.opType}_${position}`);
     const refuse = (reason: string) => this.#unsupported.push({ op: proto.opType, domain, opset, node: name, reason });
     if (domain === "" && !readableOpset(opset, proto.opType))
       refuse(`opset ${opset} is outside ${opsetRange.oldest} to ${opsetRange.newest}`);
@@ -219,7 +220,7 @@ class GraphReader {
   }
 
   #constantOutput(name: string, value: TensorValue, scope: Scope): void {
-    const id = scope.promised.get(name) ?? this.#builder.value(scope.prefix + name);
+    const id = scope.promised.get(name) ?? this.#builder.value(nameIn(scope, name));
     this.#builder.update(id, { type: { dtype: value.type, dims: value.dims }, constant: value });
     this.#define(scope, name, id);
   }
@@ -241,7 +242,7 @@ class GraphReader {
 
   #make(name: string, scope: Scope): ValueId | undefined {
     if (name === "") return undefined;
-    const id = scope.promised.get(name) ?? this.#builder.value(scope.prefix + name, this.#knownType(name, scope));
+    const id = scope.promised.get(name) ?? this.#builder.value(nameIn(scope, name), this.#knownType(name, scope));
     this.#define(scope, name, id);
     return id;
   }
@@ -272,7 +273,7 @@ class GraphReader {
       promised,
       attributes: callAttributes(callee, attributes),
       callers: [...caller.callers, callee],
-      prefix: `${callee.name}.${++this.#callCount}/`,
+      prefix: `${callee.name.slice(0, longestInlinedName)}.${++this.#callCount}/`,
     };
     for (const [i, name] of callee.input.entries()) this.#define(scope, name, given[i]);
     for (const [i, node] of callee.node.entries()) this.#node(node, i, scope);
@@ -291,7 +292,7 @@ class GraphReader {
     const nodeId = this.#builder.ids.fresh<"node">() as NodeId;
     this.#builder.add({
       id: nodeId,
-      name: `${scope.prefix}${name}`,
+      name: nameIn(scope, name),
       op: "Identity",
       domain: "",
       opset: scope.opsets.get("") ?? opsetRange.newest,
@@ -303,15 +304,29 @@ class GraphReader {
 
   #refuseUnsupported(): void {
     if (this.#unsupported.length === 0) return;
-    const lines = this.#unsupported.map(
-      (u) => `  ${u.domain === "" ? "" : `${u.domain}::`}${u.op} (opset ${u.opset}) ${quote(u.node)}: ${u.reason}`,
-    );
+    const lines = this.#unsupported
+      .slice(0, mostLines)
+      .map(
+        (u) => `  ${u.domain === "" ? "" : `${u.domain}::`}${u.op} (opset ${u.opset}) ${quote(u.node)}: ${u.reason}`,
+      );
+    if (this.#unsupported.length > mostLines) lines.push(`  and ${this.#unsupported.length - mostLines} more`);
     throw new UnsupportedError(
       "onnx/unsupported",
       `the model needs what is not supported:\n${lines.join("\n")}`,
       this.#unsupported,
     );
   }
+}
+
+/** Longest name that is kept when a function is inlined: a long one, times many calls, would fill the memory. */
+const longestInlinedName = 200;
+/** Lines of an error message; its items have every node. */
+const mostLines = 100;
+
+/** The name of a value or node of a scope. */
+function nameIn(scope: Scope, name: string): string {
+  if (scope.callers.length === 0) return name;
+  return scope.prefix + (name.length > longestInlinedName ? `long${scope.values.size}` : name);
 }
 
 const readableOpset = (opset: number, op: string): boolean =>

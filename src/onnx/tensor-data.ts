@@ -6,7 +6,6 @@ import { elementNameOf, externalLocation, scalarOfCode } from "./codes.ts";
 import type { ExternalData } from "./external-data.ts";
 import { type ByteBudget, checkLimit, type OnnxLimits } from "./limits.ts";
 import type { SparseTensorProto, TensorProto } from "./onnx_pb.ts";
-import { quote } from "./quote.ts";
 
 /** What decoding tensors needs: limits, the bytes taken so far, and the folder of external data. */
 export interface TensorSource {
@@ -137,6 +136,3 @@ function elementsOfBytes(type: ScalarType, bytes: Uint8Array, count: number): Ty
   if (type === "bool") return copy.map((x) => (x === 0 ? 0 : 1));
   return new (arrayTypeOf(type))(copy.buffer, 0, count);
 }
-
-/** How messages speak of a tensor. */
-export const tensorName = (kind: string, name: string): string => `${kind} ${quote(name)}`;

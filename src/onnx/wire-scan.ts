@@ -14,15 +14,22 @@ interface FieldShape {
   /** Wire type of one element of a packed list; undefined when the field cannot be packed. */
   readonly packed?: number;
   readonly message?: DescMessage;
+  /** What one element of a list counts against the limit listElements; 0 outside lists. */
+  readonly weight: number;
 }
+
+/** A bigint takes about four times the memory of a number. */
+const bigintWeight = 4;
 
 const shapes = new WeakMap<DescMessage, ReadonlyMap<number, FieldShape>>();
 
 function shapeOf(field: DescField): FieldShape {
-  if (field.message) return { wireType: WireType.LengthDelimited, message: field.message };
+  if (field.message) return { wireType: WireType.LengthDelimited, message: field.message, weight: 0 };
   const wireType = wireTypeOf(field.scalar ?? ProtoType.INT32);
-  const packable = field.fieldKind === "list" && wireType !== WireType.LengthDelimited;
-  return packable ? { wireType, packed: wireType } : { wireType };
+  if (field.fieldKind !== "list") return { wireType, weight: 0 };
+  const wide = field.scalar === ProtoType.INT64 || field.scalar === ProtoType.UINT64;
+  const packed = wireType === WireType.LengthDelimited ? undefined : wireType;
+  return { wireType, packed, weight: wide ? bigintWeight : 1 };
 }
 
 function wireTypeOf(scalar: ProtoType): number {
@@ -62,6 +69,7 @@ class Scanner {
   readonly #limits: OnnxLimits;
   #position = 0;
   #messages = 0;
+  #listElements = 0;
 
   constructor(bytes: Uint8Array, limits: OnnxLimits) {
     this.#bytes = bytes;
@@ -87,24 +95,34 @@ class Scanner {
     const shape = fields.get(number);
     if (shape === undefined) this.#skip(wireType, end);
     else if (wireType === shape.wireType) this.#known(shape, end, depth);
-    else if (wireType === WireType.LengthDelimited && shape.packed !== undefined) this.#packedRun(shape.packed, end);
+    else if (wireType === WireType.LengthDelimited && shape.packed !== undefined)
+      this.#packedRun(shape.packed, shape.weight, end);
     else this.#malformed(`field ${number} has wire type ${wireType} instead of ${shape.wireType}`);
   }
 
   #known(shape: FieldShape, end: number, depth: number): void {
+    this.#count(shape.weight);
     if (shape.message === undefined) this.#skip(shape.wireType, end);
     else this.message(shape.message, this.#length(end) + this.#position, depth + 1);
   }
 
-  #packedRun(wireType: number, end: number): void {
+  #packedRun(wireType: number, weight: number, end: number): void {
     const runEnd = this.#length(end) + this.#position;
     if (wireType === WireType.Varint) {
-      while (this.#position < runEnd) this.#varint(runEnd);
+      for (; this.#position < runEnd; this.#count(weight)) this.#varint(runEnd);
       return;
     }
     const width = wireType === WireType.Bit64 ? 8 : 4;
-    if ((runEnd - this.#position) % width !== 0) this.#malformed(`a packed run is not a multiple of ${width} bytes`);
+    const elements = (runEnd - this.#position) / width;
+    if (!Number.isInteger(elements)) this.#malformed(`a packed run is not a multiple of ${width} bytes`);
+    this.#count(weight * elements);
     this.#position = runEnd;
+  }
+
+  #count(elements: number): void {
+    this.#listElements += elements;
+    if (this.#listElements > this.#limits.listElements)
+      checkLimit(this.#limits, "listElements", this.#listElements, "list elements");
   }
 
   #skip(wireType: number, end: number): void {
