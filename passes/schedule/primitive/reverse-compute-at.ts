@@ -18,7 +18,7 @@ import {
 } from "./support-access.ts";
 import { type Box, spanCovers, spanOf } from "./support-box.ts";
 import { elementDomain, reducesOver, strayGuard } from "./support-guard.ts";
-import { type Bounds, boundsOf, exprOf, linearOf, type Ranges } from "./support-linear.ts";
+import { type Bounds, exprOf, linearOf, type Ranges } from "./support-linear.ts";
 import {
   axisOver,
   type DomainAxis,

@@ -43,7 +43,10 @@ export function collectAccesses(root: Stmt, wanted?: (id: BufferId) => boolean):
       if (n.kind === "load") note("load", n.buffer, n.indices, at);
     });
   const walk = (s: Stmt, at: Walk): void => {
-    if (s.kind === "block") return walkBlock(s, at);
+    if (s.kind === "block") {
+      walkBlock(s, at);
+      return;
+    }
     for (const e of childExprs(s)) expr(e, at);
     if (s.kind === "store") note("store", s.buffer, s.indices, at);
     if (s.kind === "for") walk(s.body, { ...at, loops: [...at.loops, s] });
@@ -58,7 +61,7 @@ export function collectAccesses(root: Stmt, wanted?: (id: BufferId) => boolean):
     const predicate = b.predicate ? conjuncts(substitute(b.predicate, at.map)) : [];
     if (b.predicate) expr(b.predicate, at);
     const map = new Map(at.map);
-    b.iterVars.forEach((v, i) => map.set(v.var.id, substitute(b.bindings[i]!, at.map)));
+    for (const [i, v] of b.iterVars.entries()) map.set(v.var.id, substitute(b.bindings[i]!, at.map));
     const inside: Walk = { ...at, map, block: b, conditions: [...at.conditions, ...predicate] };
     if (b.init) walk(b.init, { ...inside, init: true });
     walk(b.body, inside);
