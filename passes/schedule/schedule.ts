@@ -1,0 +1,249 @@
+/** Schedule: a program, handles into it, and the trace of the primitives that made it. */
+import { constantValue } from "../../ir/expr/build.ts";
+import type { Block, PrimFunc, Program } from "../../ir/loop/program.ts";
+import { InputError, type ScheduleError } from "../../ir/support/errors.ts";
+import { invariant } from "../../ir/support/invariant.ts";
+import {
+  type ArgsOf,
+  argsFor,
+  handlesIn,
+  type PrimitiveMethods,
+  type PrimitiveName,
+  primitiveNamed,
+  primitives,
+} from "./apply.ts";
+import { refused, unknownHandle } from "./errors.ts";
+import { type TiledLoops, tile } from "./library/tile.ts";
+import type { SplitOptions, Tail } from "./primitive/split.ts";
+import type { BlockRef, LoopRef, Violation } from "./primitive.ts";
+import {
+  callText,
+  checkTrace,
+  decodeArgs,
+  encodeArgs,
+  encodeResults,
+  handleKey,
+  namesOf,
+  Trace,
+  type TraceJson,
+} from "./trace.ts";
+import { blockRef, blocksIn, findBlock, findLoop, loopRef, loopsAround } from "./tree.ts";
+
+/** Primitives by name, with handles and options as written out in the table of `apply.ts`. */
+export interface Schedule extends Omit<PrimitiveMethods, "split"> {}
+
+/** The rule that every primitive has: handles stand for something that still exists. */
+export const liveHandle = "live-handle";
+
+/** Applies primitives to one function of a program; every step is checked first and recorded. */
+// biome-ignore lint/suspicious/noUnsafeDeclarationMerging: the methods are made from the table below the class
+export class Schedule {
+  readonly #func: string;
+  /** The program before the first step and after each; shared structure makes this cheap. */
+  readonly #states: Program[];
+  readonly #given: (LoopRef | BlockRef)[][] = [];
+  readonly #origins = new Map<string, { step: number; result: number }>();
+  #trace: Trace;
+
+  /** @throws InputError when the program has no function of that name */
+  constructor(program: Program, options: { readonly func?: string } = {}) {
+    const func = options.func === undefined ? program.functions[0] : named(program, options.func);
+    if (!func) throw new InputError("schedule/no-function", `the program has no function ${options.func ?? ""}`);
+    this.#func = func.name;
+    this.#states = [program];
+    this.#trace = new Trace(func.name);
+  }
+
+  /** The program as it is now. */
+  get program(): Program {
+    return this.#states.at(-1)!;
+  }
+  /** The steps that made it. */
+  get trace(): Trace {
+    return this.#trace;
+  }
+  /** The function that is scheduled. */
+  get func(): PrimFunc {
+    const func = named(this.program, this.#func);
+    invariant(func, `function ${this.#func} stays in the program`);
+    return func;
+  }
+  /** A schedule that goes on from here on its own. */
+  fork(): Schedule {
+    const copy = new Schedule(this.#states[0]!, { func: this.#func });
+    copy.#states.push(...this.#states.slice(1));
+    copy.#given.push(...this.#given);
+    for (const [k, v] of this.#origins) copy.#origins.set(k, v);
+    copy.#trace = this.#trace;
+    return copy;
+  }
+
+  /** All blocks, in execution order. */
+  blocks(): BlockRef[] {
+    return blocksIn(this.func.body).map(blockRef);
+  }
+  /** The block of this name. @throws ScheduleError `schedule/unknown-name` */
+  block(name: string): BlockRef {
+    const blocks = this.blocks();
+    return blocks.find((b) => b.name === name) ?? this.#unknown("block", name, blocks);
+  }
+  /** The loops around a block, outermost first. */
+  loops(block: BlockRef | string): LoopRef[] {
+    return loopsAround(this.program, this.#alive(this.#blockRef(block)).id).map(loopRef);
+  }
+  /** The loop at `depth` (0 is the outermost) around a block. */
+  loopAt(block: BlockRef | string, depth: number): LoopRef {
+    const loops = this.loops(block);
+    return loops[depth] ?? this.#unknown("loop", `at depth ${depth}`, loops);
+  }
+  /** The loop of this name, among those around `block` when it is given. @throws ScheduleError `schedule/ambiguous-name` */
+  loop(name: string, block?: BlockRef | string): LoopRef {
+    const loops = block === undefined ? this.#allLoops() : this.loops(block);
+    const found = loops.filter((l) => l.name === name);
+    if (found.length === 1) return found[0]!;
+    if (found.length === 0) return this.#unknown("loop", name, loops);
+    const blocks = this.blocks().filter((b) => this.loops(b).some((l) => l.name === name));
+    const because = `${found.length} loops are named ${name}, around ${blocks.map((b) => b.name).join(", ")}`;
+    throw unknownHandle(
+      "ambiguous-name",
+      because,
+      `name the block: loop("${name}", "${blocks[0]?.name}")`,
+      this.#step(),
+    );
+  }
+  #allLoops(): LoopRef[] {
+    const loops = new Map(this.blocks().flatMap((b) => this.loops(b).map((l) => [l.id, l] as const)));
+    return [...loops.values()];
+  }
+  #unknown(what: string, name: string, candidates: readonly { readonly name: string }[]): never {
+    const names = [...new Set(candidates.map((c) => c.name))];
+    throw unknownHandle("unknown-name", `there is no ${what} ${name}`, `one of ${names.join(", ")}`, this.#step());
+  }
+  #blockRef(block: BlockRef | string): BlockRef {
+    return typeof block === "string" ? this.block(block) : block;
+  }
+  #alive<H extends LoopRef | BlockRef>(h: H): H {
+    const dead = this.#whyDead(h);
+    if (dead !== undefined) throw unknownHandle(liveHandle, dead, undefined, this.#step());
+    return h;
+  }
+  #step(): number {
+    return this.#trace.steps.length + 1;
+  }
+
+  /** The number of iterations of a loop where it is a constant. */
+  extent(loop: LoopRef): number | undefined {
+    return constantValue(findLoop(this.program, this.#alive(loop).id)!.extent);
+  }
+  /** The block itself: its iteration variables, bindings, regions. */
+  describe(block: BlockRef): Block {
+    return findBlock(this.program, this.#alive(block).id)!;
+  }
+  /** The blocks that write what this block reads, without itself. */
+  producers(block: BlockRef | string): BlockRef[] {
+    const self = this.describe(this.#blockRef(block));
+    const read = new Set(self.reads.map((r) => r.buffer.id));
+    return this.#others(self, (b) => b.writes.some((w) => read.has(w.buffer.id)));
+  }
+  /** The blocks that read what this block writes, without itself. */
+  consumers(block: BlockRef | string): BlockRef[] {
+    const self = this.describe(this.#blockRef(block));
+    const written = new Set(self.writes.map((w) => w.buffer.id));
+    return this.#others(self, (b) => b.reads.some((r) => written.has(r.buffer.id)));
+  }
+  #others(self: Block, f: (b: Block) => boolean): BlockRef[] {
+    return blocksIn(this.func.body)
+      .filter((b) => b !== self && f(b))
+      .map(blockRef);
+  }
+
+  /** What stands in the way of a primitive, without an exception; undefined when it may be applied. */
+  probe<N extends PrimitiveName>(name: N, args: ArgsOf<N>): Violation | undefined {
+    return this.#violation(name, args);
+  }
+  #violation(name: string, args: object): Violation | undefined {
+    for (const h of handlesIn(args)) {
+      const dead = this.#whyDead(h);
+      if (dead !== undefined) return { rule: liveHandle, because: dead };
+    }
+    const primitive = primitiveNamed(name);
+    if (!primitive) throw new InputError("schedule/no-primitive", `there is no primitive ${name}`);
+    return primitive.check(this.program, args);
+  }
+  /** Applies a primitive to its plain arguments. @throws ScheduleError `primitive/rule` */
+  apply(name: string, args: object): unknown {
+    const violation = this.#violation(name, args);
+    if (violation) throw this.#refusal(name, args, violation);
+    const encoded = encodeArgs(this.program, this.#origins, args);
+    const { program, result } = primitiveNamed(name)!.rewrite(this.program, args);
+    const handles = handlesIn(result);
+    this.#states.push(program);
+    this.#given.push(handles);
+    const step = this.#step();
+    for (const [k, h] of handles.entries()) this.#origins.set(handleKey(h), { step, result: k });
+    const recorded = { primitive: name, args: encoded, results: encodeResults(result) };
+    this.#trace = new Trace(this.#func, [...this.#trace.steps, recorded]);
+    return result;
+  }
+  #refusal(primitive: string, args: object, violation: Violation): ScheduleError {
+    const demand =
+      violation.rule === liveHandle
+        ? "handles stand for what still exists"
+        : primitiveNamed(primitive)!.rules[violation.rule]!;
+    const call = callText({ primitive, args: namesOf(args) });
+    return refused(this.program, { primitive, call, step: this.#step(), demand, violation });
+  }
+  /** What became of a handle; undefined when it is alive. */
+  #whyDead(h: LoopRef | BlockRef): string | undefined {
+    const exists = (p: Program): boolean => (h.kind === "loop" ? findLoop(p, h.id) : findBlock(p, h.id)) !== undefined;
+    if (exists(this.program)) return undefined;
+    const last = this.#states.findLastIndex(exists);
+    if (last < 0) return `${h.name} is not of this schedule`;
+    const step = this.#trace.steps[last]!;
+    const into = step.results.map((r) => ("loop" in r ? r.loop : r.block));
+    const fate = pastTense[step.primitive];
+    if (fate !== undefined && into.length > 0)
+      return `${h.name} was ${fate} into ${into.join(", ")} at step ${last + 1}`;
+    return `${h.name} was removed by ${step.primitive} at step ${last + 1}`;
+  }
+
+  /** Splits a loop into two (`factor` is the inner extent) or more. @see primitive/split.ts */
+  split(loop: LoopRef, options: { readonly factor: number; readonly tail?: Tail }): [LoopRef, LoopRef];
+  split(loop: LoopRef, options: SplitOptions): LoopRef[];
+  split(loop: LoopRef, options: SplitOptions): LoopRef[] {
+    return this.apply("split", argsFor("split", [loop, options])) as LoopRef[];
+  }
+  /** Splits loops and puts the tiles inside. @see library/tile.ts */
+  tile(loops: readonly LoopRef[], factors: readonly number[], tail?: Tail): TiledLoops {
+    return tile(this, loops, factors, tail);
+  }
+}
+
+const named = (p: Program, name: string): PrimFunc | undefined => p.functions.find((f) => f.name === name);
+const pastTense: Readonly<Record<string, string>> = { split: "split", fuse: "fused" };
+
+for (const name of Object.keys(primitives) as PrimitiveName[]) {
+  if (name === "split") continue;
+  Object.defineProperty(Schedule.prototype, name, {
+    value: function (this: Schedule, ...args: unknown[]) {
+      return this.apply(name, argsFor(name, args));
+    },
+    configurable: true,
+  });
+}
+
+/** Starts a schedule. */
+export const schedule = (program: Program, options?: { readonly func?: string }): Schedule =>
+  new Schedule(program, options);
+
+/** Applies a trace to a program. @throws InputError `trace/…` when it does not fit, ScheduleError when a step is illegal */
+export function replay(program: Program, trace: TraceJson | Trace): Schedule {
+  const json = checkTrace(trace instanceof Trace ? trace.toJSON() : trace);
+  const s = new Schedule(program, { func: json.func });
+  const given: (LoopRef | BlockRef)[][] = [];
+  for (const step of json.steps) {
+    const args = decodeArgs(s.program, given, step.args) as object;
+    given.push(handlesIn(s.apply(step.primitive, args)));
+  }
+  return s;
+}

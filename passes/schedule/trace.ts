@@ -1,0 +1,205 @@
+/** Traces: the steps of a schedule as data, as TypeScript source, and as what rebuilds the schedule. */
+import type { Program } from "../../ir/loop/program.ts";
+import { InputError } from "../../ir/support/errors.ts";
+import { handlesIn, mapHandles } from "./apply.ts";
+import type { BlockRef, LoopRef } from "./primitive.ts";
+import { blocksIn, loopRef, loopsAround, pathToLoop } from "./tree.ts";
+
+/** The version of the trace format that this compiler writes and reads. */
+export const traceVersion = 1;
+
+/**
+ * A handle by stable names: the `result`-th handle that step `step` gave, or a block by name, or the loop at `depth`
+ * (outermost 0) around a block.
+ */
+export type EncodedHandle =
+  | { readonly loop: string; readonly step: number; readonly result: number }
+  | { readonly block: string; readonly step: number; readonly result: number }
+  | { readonly loop: string; readonly of: string; readonly depth: number }
+  | { readonly block: string };
+
+export type EncodedValue =
+  | string
+  | number
+  | boolean
+  | null
+  | EncodedHandle
+  | readonly EncodedValue[]
+  | { readonly [key: string]: EncodedValue };
+
+/** One application of a primitive: its arguments, and the names of the handles it gave. */
+export interface TraceStep {
+  readonly primitive: string;
+  readonly args: { readonly [key: string]: EncodedValue };
+  readonly results: readonly ({ readonly loop: string } | { readonly block: string })[];
+}
+/** A trace as JSON. */
+export interface TraceJson {
+  readonly version: number;
+  readonly func: string;
+  readonly steps: readonly TraceStep[];
+}
+
+/** Where handles came from: the step and position of each handle that a step gave. */
+export type Origins = ReadonlyMap<string, { readonly step: number; readonly result: number }>;
+export const handleKey = (h: LoopRef | BlockRef): string => `${h.kind}${h.id}`;
+
+/** Encodes one handle of `program`. */
+export function encodeHandle(program: Program, origins: Origins, h: LoopRef | BlockRef): EncodedHandle {
+  const origin = origins.get(handleKey(h));
+  if (h.kind === "block") return origin ? { block: h.name, ...origin } : { block: h.name };
+  if (origin) return { loop: h.name, ...origin };
+  const loop = pathToLoop(program, h.id)?.stmts.at(-1);
+  const block = loop && blocksIn(loop)[0];
+  if (!block) throw new InputError("trace/loop-without-block", `a trace cannot name loop ${h.name}: no block is in it`);
+  const depth = loopsAround(program, block.id).findIndex((l) => l.var.id === h.id);
+  return { loop: h.name, of: block.name, depth };
+}
+/** Encodes arguments. */
+export const encodeArgs = (program: Program, origins: Origins, args: object): TraceStep["args"] =>
+  mapHandles(args, (h) => encodeHandle(program, origins, h)) as TraceStep["args"];
+/** Arguments with handles as bare names, for messages (a handle may be dead). */
+export const namesOf = (args: object): TraceStep["args"] =>
+  mapHandles(args, (h) => (h.kind === "loop" ? { loop: h.name } : { block: h.name })) as TraceStep["args"];
+/** Names of the handles in a result. */
+export const encodeResults = (result: unknown): TraceStep["results"] =>
+  handlesIn(result).map((h) => (h.kind === "loop" ? { loop: h.name } : { block: h.name }));
+
+const isObject = (v: unknown): v is Readonly<Record<string, unknown>> =>
+  typeof v === "object" && v !== null && !Array.isArray(v);
+const bad = (what: string): InputError => new InputError("trace/malformed", `this trace is malformed: ${what}`);
+
+/** Finds the handle that an encoded one stands for. `given` are the handles of each earlier step. */
+export function decodeHandle(
+  program: Program,
+  given: readonly (readonly (LoopRef | BlockRef)[])[],
+  e: Readonly<Record<string, unknown>>,
+): LoopRef | BlockRef {
+  if (typeof e.step === "number" && typeof e.result === "number") {
+    const handle = given[e.step - 1]?.[e.result];
+    if (!handle) throw bad(`step ${e.step} has no result ${e.result}`);
+    return handle;
+  }
+  const name = e.block ?? e.of;
+  const block = blocksIn(program).find((b) => b.name === name);
+  if (!block) throw new InputError("trace/no-such-block", `the program has no block ${String(name)}`);
+  if (e.block !== undefined) return { kind: "block", id: block.id, name: block.name };
+  const loop = typeof e.depth === "number" ? loopsAround(program, block.id)[e.depth] : undefined;
+  if (!loop) throw new InputError("trace/no-such-loop", `block ${block.name} has no loop at depth ${String(e.depth)}`);
+  return loopRef(loop);
+}
+const isEncodedHandle = (v: Readonly<Record<string, unknown>>): boolean =>
+  typeof v.block === "string"
+    ? Object.keys(v).every((k) => ["block", "step", "result"].includes(k))
+    : typeof v.loop === "string";
+/** Decodes the arguments of a step. */
+export function decodeArgs(program: Program, given: readonly (readonly (LoopRef | BlockRef)[])[], v: unknown): unknown {
+  if (Array.isArray(v)) return v.map((x) => decodeArgs(program, given, x));
+  if (!isObject(v)) return v;
+  if (isEncodedHandle(v)) return decodeHandle(program, given, v);
+  return Object.fromEntries(Object.entries(v).map(([k, x]) => [k, decodeArgs(program, given, x)]));
+}
+/** Checks the outer shape of a trace read from somewhere. @throws InputError `trace/…` */
+export function checkTrace(json: unknown): TraceJson {
+  if (!isObject(json)) throw bad("not an object");
+  if (json.version !== traceVersion)
+    throw new InputError("trace/version", `trace format ${String(json.version)} is not ${traceVersion}`);
+  if (typeof json.func !== "string" || !Array.isArray(json.steps)) throw bad("no function or no steps");
+  for (const s of json.steps)
+    if (!isObject(s) || typeof s.primitive !== "string" || !isObject(s.args)) throw bad("a step lacks its primitive");
+  return json as unknown as TraceJson;
+}
+
+/** The steps so far; immutable. */
+export class Trace {
+  readonly func: string;
+  readonly steps: readonly TraceStep[];
+  constructor(func: string, steps: readonly TraceStep[] = []) {
+    this.func = func;
+    this.steps = steps;
+  }
+  /** The trace as data; `JSON.stringify` calls this. */
+  toJSON(): TraceJson {
+    return { version: traceVersion, func: this.func, steps: this.steps };
+  }
+  /** TypeScript statements that make this schedule from `s`, a fresh Schedule. */
+  toSource(): string {
+    return new SourceWriter().write(this.steps);
+  }
+}
+
+/** One step as a call, for messages. */
+export function callText(step: Pick<TraceStep, "primitive" | "args">): string {
+  const show = (v: unknown): string => {
+    if (Array.isArray(v)) return `[${v.map(show).join(", ")}]`;
+    if (!isObject(v)) return JSON.stringify(v) ?? "undefined";
+    if (isEncodedHandle(v)) return String(v.loop ?? v.block);
+    return `{ ${Object.entries(v)
+      .map(([k, x]) => `${k}: ${show(x)}`)
+      .join(", ")} }`;
+  };
+  const args = Object.entries(step.args).map(([k, v]) =>
+    isObject(v) && isEncodedHandle(v) ? show(v) : `${k}: ${show(v)}`,
+  );
+  return `${step.primitive}(${args.join(", ")})`;
+}
+
+class SourceWriter {
+  readonly #names = new Set<string>(["s"]);
+  readonly #given: string[][] = [];
+  readonly #lines: string[] = [];
+  write(steps: readonly TraceStep[]): string {
+    for (const step of steps) this.#step(step);
+    return this.#lines.join("\n");
+  }
+  #step(step: TraceStep): void {
+    const call = `s.apply(${JSON.stringify(step.primitive)}, ${this.#value(step.args)})`;
+    const pretty = this.#pretty(step) ?? call;
+    const names = step.results.map((r) => this.#fresh("loop" in r ? r.loop : r.block));
+    this.#given.push(names);
+    const list = names.length === 1 && step.primitive !== "split" ? names[0] : `[${names.join(", ")}]`;
+    this.#lines.push(names.length === 0 ? `${pretty};` : `const ${list} = ${pretty};`);
+  }
+  /** Calls of methods whose face is: handles first, then options. */
+  #pretty({ primitive, args }: TraceStep): string | undefined {
+    const entries = Object.entries(args);
+    const lists = entries.length === 1 && entries[0]![0] === "loops" ? entries[0]![1] : undefined;
+    if (Array.isArray(lists)) return `s.${primitive}(${lists.map((v) => this.#value(v)).join(", ")})`;
+    if (primitive === "split") return this.#split(args);
+    if (primitive === "annotate") return `s.annotate(${entries.map(([, v]) => this.#value(v)).join(", ")})`;
+    const handles = entries.filter(([k]) => k === "block" || k === "loop" || k === "source");
+    return handles.length === entries.length
+      ? `s.${primitive}(${handles.map(([, v]) => this.#value(v)).join(", ")})`
+      : undefined;
+  }
+  #split(args: TraceStep["args"]): string {
+    const { loop, ...options } = args;
+    return `s.split(${this.#value(loop!)}, ${this.#value(options)})`;
+  }
+  #value(v: EncodedValue): string {
+    if (Array.isArray(v)) return `[${v.map((x) => this.#value(x)).join(", ")}]`;
+    if (!isObject(v)) return JSON.stringify(v);
+    if (isEncodedHandle(v)) return this.#handle(v as EncodedHandle);
+    return `{ ${Object.entries(v)
+      .map(([k, x]) => `${key(k)}: ${this.#value(x as EncodedValue)}`)
+      .join(", ")} }`;
+  }
+  #handle(h: EncodedHandle): string {
+    if ("step" in h) return this.#given[h.step - 1]![h.result]!;
+    if ("block" in h) return `s.block(${JSON.stringify(h.block)})`;
+    return `s.loopAt(${JSON.stringify(h.of)}, ${h.depth})`;
+  }
+  #fresh(name: string): string {
+    const base = /^[A-Za-z_$][\w$]*$/.test(name) && !reserved.has(name) ? name : `h_${name.replace(/\W/g, "_")}`;
+    let unique = base;
+    for (let k = 1; this.#names.has(unique); k++) unique = `${base}_${k}`;
+    this.#names.add(unique);
+    return unique;
+  }
+}
+const key = (k: string): string => (/^[A-Za-z_$][\w$]*$/.test(k) ? k : JSON.stringify(k));
+const reserved = new Set(
+  "break case catch class const continue default do else enum export extends false finally for function if import in instanceof let new null return static super switch this throw true try typeof var void while with yield".split(
+    " ",
+  ),
+);
