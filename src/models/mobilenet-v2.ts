@@ -51,7 +51,8 @@ export function buildMobileNetV2(options: MobileNetV2Options = {}): Graph {
   const head = roundChannels(1280 * Math.max(1, width));
   x = net.convolution("head", x, { from: channels, to: head, kernel: 1, stride: 1, clip: true });
   const logits = net.classifier(x, head, classes);
-  return net.graph.finish({ name: "mobilenet-v2", inputs: [input], outputs: [logits] });
+  const metadata = new Map([["producer_name", "tilewright"]]);
+  return net.graph.finish({ name: "mobilenet-v2", inputs: [input], outputs: [logits], metadata });
 }
 
 /** The nearest multiple of 8, at least 8 and never below 90 % of what is asked. */

@@ -83,7 +83,7 @@ function irVersionFor(opset: number): bigint {
 function metadataFields(metadata: ReadonlyMap<string, string>) {
   const version = metadata.get("model_version") ?? "0";
   return {
-    producerName: metadata.get("producer_name") ?? "tilewright",
+    producerName: metadata.get("producer_name") ?? "",
     producerVersion: metadata.get("producer_version") ?? "",
     domain: metadata.get("domain") ?? "",
     modelVersion: /^-?\d{1,18}$/.test(version) ? BigInt(version) : 0n,

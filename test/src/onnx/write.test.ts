@@ -54,9 +54,7 @@ describe("writeOnnx", () => {
 
   it("round-trips the demo network", () => {
     const graph = buildMobileNetV2({ resolution: 32, width: 0.25, classes: 10 });
-    const { metadata, ...rest } = shown(loadOnnxSync(writeOnnx(graph)));
-    expect(rest).toEqual({ ...shown(graph), metadata: undefined });
-    expect(metadata).toEqual([["producer_name", "tilewright"]]);
+    expect(shown(loadOnnxSync(writeOnnx(graph)))).toEqual(shown(graph));
   });
 
   it.skipIf(sharedData === undefined)("round-trips every model of the shared data", () => {
