@@ -265,10 +265,14 @@ export function invokeKernel(fn: Address, rt: PoolHandle, args: BigUint64Array):
  * @throws an Error with code `native/entry` when a call gives a code other than 0.
  */
 export function timeEntry(
-  call: { entry: Address; rt: PoolHandle; arena: Address; constants: Address; io: BigUint64Array },
+  entry: Address,
+  rt: PoolHandle,
+  arena: Address,
+  constants: Address,
+  io: BigUint64Array,
   options?: TimingOptions,
 ): Float64Array {
-  return addon().timeEntry(call.entry, call.rt, call.arena, call.constants, call.io, options);
+  return addon().timeEntry(entry, rt, arena, constants, io, options);
 }
 
 /** Times a kernel with a native clock: nanoseconds a call, one number a sample. */

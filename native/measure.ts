@@ -169,8 +169,7 @@ function bestNs(entry: bigint, run: Run, work: Work): number {
   const slice = BigInt(work.slice?.sliceBytes ?? 0);
   const constants = BigUint64Array.of(BigInt(work.passes), address, slice, addressOf(sink), BigInt(work.tasks));
   const io = new BigUint64Array(1);
-  const call = { entry, rt: run.rt, arena: 0n, constants: addressOf(constants), io };
-  const samples = timeEntry(call, {
+  const samples = timeEntry(entry, run.rt, 0n, addressOf(constants), io, {
     warmup: 1,
     repeats: 3,
     minTimeMs: work.figureMs / 2,

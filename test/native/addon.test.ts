@@ -15,6 +15,7 @@ import {
   llvmVersion,
   serial,
   setLlvmOptions,
+  type TimingOptions,
   timeEntry,
   timeKernel,
 } from "../../native/addon.ts";
@@ -234,13 +235,14 @@ describe("timers", () => {
     expect(warm).toHaveLength(101);
     expect(warm[50]).toBeLessThan(5_000);
     expect(cold[2]).toBeGreaterThan(warm[50] ?? 0);
-    const call = { entry: jitLookup(jit, "good"), rt: serial, arena: addressOf(x), constants: 0n, io };
-    expect(timeEntry(call, { repeats: 3, minTimeMs: 2 }).length).toBeGreaterThan(3);
-    expect(timeEntry(call, { repeats: 1e9, maxTimeMs: 5 }).length).toBeGreaterThan(0);
+    const good = jitLookup(jit, "good");
+    const time = (options: TimingOptions) => timeEntry(good, serial, addressOf(x), 0n, io, options);
+    expect(time({ repeats: 3, minTimeMs: 2 }).length).toBeGreaterThan(3);
+    expect(time({ repeats: 1e9, maxTimeMs: 5 }).length).toBeGreaterThan(0);
   });
 
   it("reports an entry that fails", () => {
-    const call = { entry: jitLookup(jit, "bad"), rt: serial, arena: addressOf(x), constants: 0n, io };
-    expect(messageOf(() => timeEntry(call)).message).toMatch(/returned 3/);
+    const bad = jitLookup(jit, "bad");
+    expect(messageOf(() => timeEntry(bad, serial, addressOf(x), 0n, io)).message).toMatch(/returned 3/);
   });
 });
