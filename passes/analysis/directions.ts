@@ -1,6 +1,6 @@
 /** Enumerates the direction vectors of a dependence from its reduced integer system. */
 import type { For } from "../../ir/loop/program.ts";
-import { eliminateEqualities, feasible, type ReducedSystem, type Row } from "./integer-system.ts";
+import { connected, eliminateEqualities, feasible, type ReducedSystem, type Row } from "./integer-system.ts";
 
 /** `<`: the sink runs in a later iteration of the loop than the source; `*`: any. */
 export type Direction = "<" | "=" | ">" | "*";
@@ -50,19 +50,23 @@ function descend(state: State, system: ReducedSystem, prefix: readonly Direction
     state.found.push({ backward: state.backward, vector: vectorOf(state, system, prefix), certain });
     return;
   }
-  if (state.decided && (isLoose(system, k) || state.found.length >= maxVectors)) {
-    descend(state, system, [...prefix, "*"], certain);
+  if (state.decided && (state.carrier !== undefined || state.found.length >= maxVectors)) {
+    const d = system.tracked[k]!;
+    const known = isConstant(d) ? signOf(d[0]!) : "*";
+    descend(state, system, [...prefix, known], certain && (known !== "*" || state.carrier !== undefined));
     return;
   }
-  for (const direction of ["<", "=", ">"] as const) {
-    if (!state.decided && !mayStart(state, k, direction)) continue;
-    const next = constrain(system, k, direction);
-    if (!next) continue;
-    const answer = next === system ? (certain ? "yes" : "maybe") : feasible(next.inequalities);
-    if (answer === "no") continue;
-    const opens = !state.decided && direction !== "=";
-    const inner = opens ? { ...state, decided: true, backward: direction === ">" } : state;
-    descend(inner, next, [...prefix, direction], answer === "yes");
+  const steps = (["<", "=", ">"] as const)
+    .filter((direction) => state.decided || mayStart(state, k, direction))
+    .flatMap((direction) => constrain(system, k, direction) ?? []);
+  if (state.decided && steps.length === 3 && isLoose(system, k)) {
+    descend(state, system, [...prefix, "*"], certain && steps.some((s) => s.certain));
+    return;
+  }
+  for (const step of steps) {
+    const opens = !state.decided && step.direction !== "=";
+    const inner = opens ? { ...state, decided: true, backward: step.direction === ">" } : state;
+    descend(inner, step.system, [...prefix, step.direction], certain && step.certain);
   }
 }
 /** Whether an undecided prefix may go on with this direction. */
@@ -72,41 +76,49 @@ function mayStart(state: State, k: number, direction: Direction): boolean {
   return k < state.carrier ? direction === "=" : k === state.carrier && direction !== "=";
 }
 
-/** The system with loop k's difference constrained; the same system when that holds already. */
-function constrain(system: ReducedSystem, k: number, direction: "<" | "=" | ">"): ReducedSystem | undefined {
+interface Step {
+  readonly direction: "<" | "=" | ">";
+  readonly system: ReducedSystem;
+  readonly certain: boolean;
+}
+/** The system with loop k's difference constrained; undefined when that has no solution. */
+function constrain(system: ReducedSystem, k: number, direction: "<" | "=" | ">"): Step | undefined {
   const d = system.tracked[k]!;
   if (isConstant(d)) {
-    const sign = direction === "<" ? d[0]! > 0 : direction === ">" ? d[0]! < 0 : d[0] === 0;
-    return sign ? system : undefined;
+    const holds = direction === "<" ? d[0]! > 0 : direction === ">" ? d[0]! < 0 : d[0] === 0;
+    return holds ? { direction, system, certain: true } : undefined;
   }
-  if (direction === "=")
-    return eliminateEqualities({ equalities: [d], inequalities: system.inequalities, tracked: system.tracked });
+  // The system was feasible before: only what is connected to the difference can change that.
+  const { inside, outside } = connected(system.inequalities, d);
+  const next = constrainPart({ inequalities: inside, tracked: system.tracked }, d, direction);
+  const answer = next ? feasible(next.inequalities) : "no";
+  if (!next || answer === "no") return undefined;
+  return {
+    direction,
+    system: { inequalities: [...outside, ...next.inequalities], tracked: next.tracked },
+    certain: answer === "yes",
+  };
+}
+function constrainPart(part: ReducedSystem, d: Row, direction: "<" | "=" | ">"): ReducedSystem | undefined {
+  if (direction === "=") return eliminateEqualities({ equalities: [d], ...part });
   const row = direction === "<" ? d.slice() : d.map((v) => (v === 0 ? 0 : -v));
   row[0] = row[0]! - 1;
-  return { inequalities: [...system.inequalities, row], tracked: system.tracked };
+  return { inequalities: [...part.inequalities, row], tracked: part.tracked };
 }
+const signOf = (d: number): Direction => (d > 0 ? "<" : d < 0 ? ">" : "=");
 const isConstant = (row: Row): boolean => {
   for (let j = 1; j < row.length; j++) if (row[j] !== 0) return false;
   return true;
 };
 
-/** Whether loop k's difference is bound only by the loop's own range: every direction is possible, whatever the others. */
+/** Whether loop k's difference shares no constraint with the others: its directions combine freely with theirs. */
 function isLoose(system: ReducedSystem, k: number): boolean {
-  const column = onlyColumn(system.tracked[k]!);
-  if (column === undefined) return false;
-  const reached = new Set([column]);
-  const rows = system.inequalities.map(columnsOf);
-  for (let size = 0; size !== reached.size; ) {
-    size = reached.size;
-    for (const columns of rows) if (columns.some((j) => reached.has(j))) for (const j of columns) reached.add(j);
-  }
-  return system.tracked.every((r, other) => other === k || !columnsOf(r).some((j) => reached.has(j)));
+  const d = system.tracked[k]!;
+  const part = [d, ...connected(system.inequalities, d).inside];
+  const columns = new Set(part.flatMap(columnsOf));
+  return system.tracked.every((r, other) => other === k || !columnsOf(r).some((j) => columns.has(j)));
 }
 const columnsOf = (row: Row): number[] => row.flatMap((v, j) => (j > 0 && v !== 0 ? [j] : []));
-function onlyColumn(row: Row): number | undefined {
-  const columns = columnsOf(row);
-  return columns.length === 1 && Math.abs(row[columns[0]!]!) === 1 ? columns[0] : undefined;
-}
 
 /** A backward vector is turned around, so that it leads from source to sink. */
 function vectorOf(state: State, system: ReducedSystem, directions: readonly Direction[]): DirectionVector {

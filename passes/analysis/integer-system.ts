@@ -158,8 +158,116 @@ function keyOf(row: Row, sign: 1 | -1): string {
   return key;
 }
 
-/** Whether inequalities alone have an integer solution. */
+/** How many eliminations one question may cost in all. */
+const eliminationBudget = 48;
+/** Wider variables are not enumerated. */
+const widestEnumerated = 16;
+
+/**
+ * Whether inequalities alone have an integer solution; parts that share no variable are decided one by one. Where
+ * elimination alone does not decide, the variable with the fewest values is enumerated, within a budget.
+ */
 export function feasible(inequalities: readonly Row[]): Feasibility {
+  let rest = inequalities;
+  let all: Feasibility = "yes";
+  while (rest.length > 0) {
+    const { inside, outside } = connected(rest, rest[0]!);
+    const answer = decide(inside, { left: eliminationBudget });
+    if (answer === "no") return "no";
+    if (answer === "maybe") all = "maybe";
+    rest = outside;
+  }
+  return all;
+}
+/** Splits rows into those that share variables with `seed`, directly or through others, and the rest. */
+export function connected(rows: readonly Row[], seed: Row): { inside: readonly Row[]; outside: readonly Row[] } {
+  const reached: boolean[] = [];
+  const reach = (r: Row): void => {
+    for (let j = 1; j < r.length; j++) if (r[j] !== 0) reached[j] = true;
+  };
+  const touches = (r: Row): boolean => {
+    for (let j = 1; j < r.length; j++) if (r[j] !== 0 && reached[j]) return true;
+    return false;
+  };
+  reach(seed);
+  const inside: Row[] = [];
+  let outside = rows;
+  for (;;) {
+    const left: Row[] = [];
+    for (const r of outside)
+      if (r === seed || touches(r)) {
+        reach(r);
+        inside.push(r);
+      } else left.push(r);
+    if (left.length === outside.length) return { inside, outside };
+    outside = left;
+  }
+}
+function decide(rows: readonly Row[], budget: { left: number }): Feasibility {
+  budget.left--;
+  const answer = eliminateAll(rows);
+  if (answer !== "maybe" || budget.left <= 0) return answer;
+  const narrow = narrowestColumn(rows);
+  if (narrow === "infeasible") return "no";
+  if (narrow === undefined) return answer;
+  let all: Feasibility = "no";
+  for (let v = narrow.min; v <= narrow.max; v++) {
+    if (budget.left <= 0) return "maybe";
+    const inner = decide(
+      rows.map((r) => substituteInto(r, narrow.column, [v])),
+      budget,
+    );
+    if (inner === "yes") return "yes";
+    if (inner === "maybe") all = "maybe";
+  }
+  return all;
+}
+/** The bounded column with the fewest integer values (at least two); bounds come from propagating every row. */
+function narrowestColumn(
+  rows: readonly Row[],
+): { column: number; min: number; max: number } | "infeasible" | undefined {
+  const width = rows.reduce((n, r) => Math.max(n, r.length), 0);
+  const min: number[] = new Array(width).fill(Number.NEGATIVE_INFINITY);
+  const max: number[] = new Array(width).fill(Number.POSITIVE_INFINITY);
+  for (let round = 0; round < 6; round++) for (const r of rows) if (!propagate(r, min, max)) return "infeasible";
+  let best: { column: number; min: number; max: number } | undefined;
+  for (let j = 1; j < width; j++) {
+    const size = max[j]! - min[j]!;
+    if (size > widestEnumerated || !rows.some((r) => (r[j] ?? 0) !== 0)) continue;
+    if (!best || size < best.max - best.min) best = { column: j, min: min[j]!, max: max[j]! };
+  }
+  return best;
+}
+/** Tightens bounds by one row ≥ 0; false when nothing is left. */
+function propagate(row: Row, min: number[], max: number[]): boolean {
+  let unbounded = 0;
+  let at = 0;
+  let most = row[0]!;
+  for (let j = 1; j < row.length; j++) {
+    const v = row[j]!;
+    if (v === 0) continue;
+    const top = v > 0 ? v * max[j]! : v * min[j]!;
+    if (Number.isFinite(top)) most += top;
+    else {
+      unbounded++;
+      at = j;
+    }
+  }
+  if (unbounded > 1) return true;
+  if (unbounded === 0 && most < 0) return false;
+  for (let j = 1; j < row.length; j++) {
+    const v = row[j]!;
+    if (v === 0 || (unbounded === 1 && j !== at)) continue;
+    // v·x ≥ -(the most the others can give).
+    const others = unbounded === 1 ? most : most - (v > 0 ? v * max[j]! : v * min[j]!);
+    if (v > 0) min[j] = Math.max(min[j]!, Math.ceil(-others / v));
+    else max[j] = Math.min(max[j]!, Math.floor(others / -v));
+    if (min[j]! > max[j]!) return false;
+  }
+  return true;
+}
+
+function eliminateAll(inequalities: readonly Row[]): Feasibility {
   let rows: readonly Row[] = inequalities;
   let exact = true;
   for (;;) {
