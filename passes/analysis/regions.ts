@@ -5,7 +5,7 @@ import { freeVars } from "../../ir/expr/traverse.ts";
 import { range, region } from "../../ir/loop/build.ts";
 import type { Range, Region } from "../../ir/loop/program.ts";
 import { invariant } from "../../ir/support/invariant.ts";
-import { simplify } from "../simplify/index.ts";
+import { simplify } from "../simplify/expression.ts";
 import type { Access } from "./access.ts";
 import { toQuasiAffine } from "./affine.ts";
 import { boundsOf, noRanges, type Ranges } from "./bounds.ts";

@@ -1,4 +1,4 @@
-/** Selects. The arms were simplified knowing the condition (`index.ts`). */
+/** Selects. The arms were simplified knowing the condition (`expression.ts`). */
 import { select } from "../../ir/expr/build.ts";
 import type { Select } from "../../ir/expr/expr.ts";
 import { sameExpr } from "../analysis/order.ts";
