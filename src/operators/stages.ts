@@ -2,16 +2,15 @@
 import { cast, identityOf } from "../../ir/expr/build.ts";
 import type { ScalarType } from "../../ir/expr/dtype.ts";
 import type { Expr } from "../../ir/expr/expr.ts";
-import { isPlain, type Layout, plainLayout, sameLayout } from "../../ir/graph/layout.ts";
+import { type Layout, plainLayout, sameLayout, withoutHalo } from "../../ir/graph/layout.ts";
 import { type ReduceOp, reduce, type StageOptions, type Tensor } from "../../ir/loop/compute.ts";
 import { broadcastAt, workingType } from "./expressions.ts";
 import type { ComputeContext } from "./row.ts";
 
-/** A layout as an intermediate wants it: without halo. */
-export function withoutHalo(layout: Layout | undefined): Layout | undefined {
-  if (layout?.halo === undefined) return layout;
-  const { halo: _, ...rest } = layout;
-  return isPlain(rest) ? undefined : rest;
+/** The layout option of a stage: output `o`'s layout, for an intermediate without its halo. */
+export function layoutOption(c: ComputeContext, final: boolean, o = 0): { readonly layout?: Layout } {
+  const layout = c.layout(o);
+  return layout ? { layout: final ? layout : withoutHalo(layout) } : {};
 }
 
 /** One reduction stage. */

@@ -5,7 +5,7 @@ import type { Tensor } from "../../../ir/loop/compute.ts";
 import { guard, guarded, like, workingType } from "../expressions.ts";
 import type { ComputeContext, NodeContext, OperatorRow } from "../row.ts";
 import { checkType, floats } from "../shape-rules.ts";
-import { asOutput, outputStage, reduceStage, wide, withoutHalo } from "../stages.ts";
+import { asOutput, layoutOption, outputStage, reduceStage, wide } from "../stages.ts";
 import { covered, readWindow, spatialAttribute, tap, tapNames, type Window, windowFacts } from "../window.ts";
 
 interface Convolution extends Window {
@@ -76,11 +76,6 @@ function computeConvolution(c: ComputeContext): Tensor[] {
   });
   return [addBias(c, conv, bias, "conv_bias")];
 }
-const layoutOption = (c: ComputeContext, final: boolean) => {
-  const layout = final ? c.layout(0) : withoutHalo(c.layout(0));
-  return layout ? { layout } : {};
-};
-
 /** The second stage: adds a bias along channels where there is one and rounds to the output's type. */
 function addBias(c: ComputeContext, t: Tensor, bias: Tensor | undefined, name: string): Tensor {
   if (!bias) return asOutput(c, t, `${name}_cast`);

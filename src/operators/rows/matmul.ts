@@ -6,7 +6,7 @@ import type { Tensor } from "../../../ir/loop/compute.ts";
 import { like, workingType } from "../expressions.ts";
 import type { ComputeContext, NodeContext, OperatorRow, StaticType } from "../row.ts";
 import { broadcastDims, checkType, numbers } from "../shape-rules.ts";
-import { asOutput, outputStage, reduceStage, wideBroadcast, withoutHalo } from "../stages.ts";
+import { asOutput, layoutOption, outputStage, reduceStage, wideBroadcast } from "../stages.ts";
 
 /** Roles of the two inputs of a product: batch extents, m × k and k × n; a vector has no m (or n). */
 interface Product {
@@ -50,16 +50,12 @@ function computeMatMul(c: ComputeContext): Tensor[] {
       return mul(elementOf(a, batch, [...row, k!], type), elementOf(b, batch, [k!, ...column], type));
     },
     options: {
-      ...layoutOf(c, type === out.dtype),
+      ...layoutOption(c, type === out.dtype),
       annotations: { op: "MatMul", m: p.m ?? 1, n: p.n ?? 1, k: p.k, batch: p.batch, transA: 0, transB: 0 },
     },
   });
   return [asOutput(c, result, "matmul_cast")];
 }
-const layoutOf = (c: ComputeContext, final: boolean) => {
-  const layout = final ? c.layout(0) : withoutHalo(c.layout(0));
-  return layout ? { layout } : {};
-};
 /** The element of a factor at `matrix` within the batch that `batch` broadcasts to. */
 function elementOf(t: Tensor, batch: readonly Expr[], matrix: readonly Expr[], type: StaticType["dtype"]): Expr {
   const own = t.dims.length - matrix.length;
@@ -99,7 +95,7 @@ function computeGemm(c: ComputeContext): Tensor[] {
       return mul(cast(type, left), cast(type, g.transB ? b.at(j!, k!) : b.at(k!, j!)));
     },
     options: {
-      ...layoutOf(c, plain && type === g.dtype),
+      ...layoutOption(c, plain && type === g.dtype),
       annotations: {
         op: "MatMul",
         m: g.m,

@@ -20,7 +20,7 @@ import type { ReduceOp, Tensor } from "../../../ir/loop/compute.ts";
 import { abs, clampIndex, guard, guarded, like, linearIndex, sqrt, workingType } from "../expressions.ts";
 import type { ComputeContext, NodeContext, OperatorRow } from "../row.ts";
 import { checkType, floats, product, signedNumbers, wants } from "../shape-rules.ts";
-import { asOutput, outputStage, reduceStage, wide, withoutHalo } from "../stages.ts";
+import { asOutput, layoutOption, outputStage, reduceStage, wide } from "../stages.ts";
 import { readWindow, tap, tapNames, type Window, windowFacts } from "../window.ts";
 
 const poolTypes: readonly ScalarType[] = [...signedNumbers, "uint8"];
@@ -37,13 +37,10 @@ const taps = (w: Window): (readonly [string, number])[] => {
   const names = tapNames(w.kernel.length);
   return w.kernel.map((k, i) => [names[i]!, k] as const);
 };
-const stageOptions = (c: ComputeContext, w: Window, final: boolean) => {
-  const layout = final ? c.layout(0) : withoutHalo(c.layout(0));
-  return {
-    ...(layout ? { layout } : {}),
-    annotations: { op: "Pool", pool: c.node.op, ...windowFacts(w) },
-  };
-};
+const stageOptions = (c: ComputeContext, w: Window, final: boolean) => ({
+  ...layoutOption(c, final),
+  annotations: { op: "Pool", pool: c.node.op, ...windowFacts(w) },
+});
 /** Sum (or other reduction) of `value` over the window; taps in the padding give zero. */
 function windowReduction(c: ComputeContext, w: Window, name: string, value: (x: Expr) => Expr): Tensor {
   const x = c.input(0);
@@ -194,7 +191,6 @@ function globalPool(
     compute: (c) => {
       const x = c.input(0);
       const spatial = x.dims.slice(2);
-      const layout = withoutHalo(c.layout(0));
       const total = reduceStage(c, {
         name: "global_pool",
         type: workingType(x.dtype.scalar),
@@ -202,7 +198,7 @@ function globalPool(
         op: reduceOp,
         axes: spatial.map((n, i) => [`r${i}`, n] as const),
         value: ([n, ch], k) => term(wide(x, n!, ch!, ...k), c),
-        options: { ...(layout ? { layout } : {}), annotations: { op: "GlobalPool", pool: op } },
+        options: { ...layoutOption(c, false), annotations: { op: "GlobalPool", pool: op } },
       });
       return [outputStage(c, "global_pool_scale", (...i) => finish(total.at(...i), product(spatial), c))];
     },

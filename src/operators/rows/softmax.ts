@@ -6,7 +6,7 @@ import type { Tensor } from "../../../ir/loop/compute.ts";
 import { exp, like, linearIndex, literal, log, workingType } from "../expressions.ts";
 import type { ComputeContext, NodeContext, OperatorRow } from "../row.ts";
 import { checkType, floats, normalizeAxis, range } from "../shape-rules.ts";
-import { outputStage, reduceStage, wide, withoutHalo } from "../stages.ts";
+import { layoutOption, outputStage, reduceStage, wide } from "../stages.ts";
 
 /** The axes normalised over. */
 function softmaxAxes(c: NodeContext, rank: number): number[] {
@@ -42,7 +42,6 @@ function computeSoftmax(c: ComputeContext): Tensor[] {
   const x = c.input(0);
   const s = slices(x.dims, softmaxAxes(c, x.dims.length));
   const type = workingType(x.dtype.scalar);
-  const layout = withoutHalo(c.layout(0));
   const annotations = (part: string) => ({ op: "Softmax", part, axes: [...s.axes] });
   const most = reduceStage(c, {
     name: "softmax_max",
@@ -55,7 +54,7 @@ function computeSoftmax(c: ComputeContext): Tensor[] {
   });
   const shifted = (i: readonly Expr[]): Expr => sub(wide(x, ...i), most.at(...s.keep(i)));
   const logarithmic = c.node.op === "LogSoftmax";
-  const options = { ...(layout ? { layout } : {}), annotations: annotations("exp") };
+  const options = { ...layoutOption(c, false), annotations: annotations("exp") };
   const powers = logarithmic
     ? undefined
     : c.builder.compute("softmax_exp", type, x.dims, (...i) => exp(shifted(i)), options);
