@@ -76,8 +76,8 @@ function usesInCall(s: Stmt, id: BufferId): boolean {
   walk(s);
   return found;
 }
-/** Whether an iteration of `loop` may read what an earlier one wrote. */
-function carries(loop: For, id: BufferId, loops: readonly For[]): boolean {
+/** Whether an iteration of `loop` (inside `loops`) may read what an earlier one wrote to a buffer. */
+export function carries(loop: For, id: BufferId, loops: readonly For[]): boolean {
   if (usesInCall(loop, id)) return true;
   const outer = rangesOf([...loops, loop]);
   const accesses = collectAccesses(loop.body, (x) => x === id);

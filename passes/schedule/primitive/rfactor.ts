@@ -122,7 +122,9 @@ function partialBlock(p: Plan, ids: IdSource, partial: Buffer, factorAxis: numbe
     const binding = p.block.bindings[i]!;
     const used = freeVars(binding);
     if (!used.has(p.loop.var.id)) {
-      iterVars.push(v);
+      const renamed = variable(ids, v.var.name);
+      map.set(v.var.id, renamed);
+      iterVars.push({ ...v, var: renamed });
       bindings.push(binding);
       continue;
     }
@@ -136,7 +138,11 @@ function partialBlock(p: Plan, ids: IdSource, partial: Buffer, factorAxis: numbe
     bindings.push(l.var);
   }
   const axis = own.get(p.loop.var.id)!.var;
-  const place = inserted(p.update.indices, factorAxis, axis);
+  const place = inserted(
+    p.update.indices.map((e) => substitute(e, map)),
+    factorAxis,
+    axis,
+  );
   const value = binary(p.op, load(partial, place), substitute(p.term, map));
   const made = makeBlock(ids, {
     name,
@@ -163,7 +169,7 @@ function combiningNest(p: Plan, ids: IdSource, partial: Buffer, factorAxis: numb
   const { predicate: _, ...rest } = p.block;
   const combine: Block = { ...rest, iterVars, bindings: loops.map((l) => l.var), body: store(buffer, indices, value) };
   const nest: Stmt = { ...combine, reads: readRegionsOf(combine) };
-  return loops.reduceRight((inner, l) => forLoop(l.var, l.extent, inner), nest);
+  return loops.reduceRight<Stmt>((inner, l) => forLoop(l.var, l.extent, inner), nest);
 }
 
 export const rfactor = definePrimitive({
