@@ -15,7 +15,10 @@ import { parallel } from "./primitive/parallel.ts";
 import { reorder } from "./primitive/reorder.ts";
 import { reverseComputeAt } from "./primitive/reverse-compute-at.ts";
 import { reverseComputeInline } from "./primitive/reverse-compute-inline.ts";
+import { type RfactorArgs, rfactor } from "./primitive/rfactor.ts";
+import { setScope } from "./primitive/set-scope.ts";
 import { type SplitArgs, type SplitOptions, split } from "./primitive/split.ts";
+import { type TransformLayoutArgs, transformLayout } from "./primitive/transform-layout.ts";
 import { unroll } from "./primitive/unroll.ts";
 import { vectorize } from "./primitive/vectorize.ts";
 import type { BlockRef, LoopRef, Primitive, Violation } from "./primitive.ts";
@@ -60,6 +63,16 @@ export const primitives = {
   reverseComputeInline: row(reverseComputeInline, blockArg),
   cacheRead: row(cacheRead, cacheArgs),
   cacheWrite: row(cacheWrite, cacheArgs),
+  setScope: row(setScope, cacheArgs),
+  transformLayout: row(
+    transformLayout,
+    (block: BlockRef, buffer: string, dims: TransformLayoutArgs["dims"]): TransformLayoutArgs => ({
+      block,
+      buffer,
+      dims,
+    }),
+  ),
+  rfactor: row(rfactor, (loop: LoopRef, factorAxis: number): RfactorArgs => ({ loop, factorAxis })),
   annotate: row(annotate, (target: LoopRef | BlockRef, key: string, value: AnnotationValue) => ({
     target,
     key,

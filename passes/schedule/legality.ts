@@ -161,10 +161,21 @@ export function describeMeeting(m: Meeting, loop: string): string {
   return `${nameOf(m.first)} and ${nameOf(m.second)} may touch the same element of ${m.buffer.name} in different iterations of ${loop}`;
 }
 
-/** Two runs that share elements in different iterations of `loop`; undefined when its iterations are independent. */
-export function carriedMeeting(nest: Nest, loop: For): Meeting | undefined {
-  if ((constantValue(loop.extent) ?? 2) <= 1) return undefined;
-  return meetings(nest).find((m) => !m.same.has(loop.var.id));
+/** The meetings of different iterations of `loop`; none when its iterations are independent. */
+export function carriedMeetings(nest: Nest, loop: For): Meeting[] {
+  if ((constantValue(loop.extent) ?? 2) <= 1) return [];
+  return meetings(nest).filter((m) => !m.same.has(loop.var.id));
+}
+
+/**
+ * Whether a meeting is only of one block's instances that store the same value on the same element and that nothing
+ * under the nest reads: overlapping tiles.
+ */
+export function storesTheSame(nest: Nest, m: Meeting): boolean {
+  const b = m.first.stmt;
+  if (m.first !== m.second || b.kind !== "block" || hasKind(b, "reduction") || hasKind(b, "ordered")) return false;
+  const written = new Set(b.writes.map((w) => w.buffer.id));
+  return !nest.instances.some((i) => i.touches.some((t) => !t.write && written.has(t.buffer.id)));
 }
 
 /** Whether the block accumulates floats under a policy that keeps the order of operations. */

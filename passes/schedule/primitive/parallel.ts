@@ -1,9 +1,13 @@
 /** parallel: a loop's iterations run on several threads. */
-import type { Program } from "../../../ir/loop/program.ts";
-import { carriedMeeting, describeMeeting, loopsIn, nestOf } from "../legality.ts";
+import type { Buffer } from "../../../ir/expr/expr.ts";
+import { allocate } from "../../../ir/loop/build.ts";
+import type { For, PrimFunc, Program, Stmt } from "../../../ir/loop/program.ts";
+import { childStmts, mapBodies, mapChildStmts } from "../../../ir/loop/traverse.ts";
+import { carries } from "../../lower/compact-buffers.ts";
+import { carriedMeetings, describeMeeting, loopsIn, nestOf, storesTheSame } from "../legality.ts";
 import { definePrimitive, type LoopRef, type Violation } from "../primitive.ts";
-import { loopOf, loopsOutside, withKind } from "../rebuild.ts";
-import { loopRef } from "../tree.ts";
+import { funcOfLoop, loopOf, loopsOutside } from "../rebuild.ts";
+import { loopRef, replaceStmt } from "../tree.ts";
 
 export interface ParallelArgs {
   readonly loop: LoopRef;
@@ -24,7 +28,9 @@ function check(program: Program, { loop: ref }: ParallelArgs): Violation<Rule> |
       instead: "fuse the loops",
       at: loopRef(nested),
     };
-  const carried = carriedMeeting(nestOf(loop), loop);
+  const func = funcOfLoop(program, ref);
+  const nest = nestOf(loop);
+  const carried = carriedMeetings(nest, loop).find((m) => !isPrivate(func, loop, m.buffer) && !storesTheSame(nest, m));
   if (carried)
     return {
       rule: "independent-iterations",
@@ -33,6 +39,41 @@ function check(program: Program, { loop: ref }: ParallelArgs): Violation<Rule> |
       at: ref,
     };
   return undefined;
+}
+/** Whether each iteration may have a buffer of its own: allocated outside, used only here, set before it is read. */
+function isPrivate(func: PrimFunc, loop: For, buffer: Buffer): boolean {
+  const around: For[] = [];
+  let allocated = false;
+  let usedElsewhere = false;
+  const go = (s: Stmt, outside: readonly For[]): void => {
+    if (s === loop) {
+      around.push(...outside);
+      return;
+    }
+    if (s.kind === "allocate" && s.buffer.id === buffer.id) allocated = true;
+    if (s.kind === "block" || s.kind === "store" || s.kind === "parallelCall")
+      usedElsewhere ||= nestOf(s).instances.some((i) => i.touches.some((t) => t.buffer.id === buffer.id));
+    if (s.kind === "block") return;
+    for (const c of childStmts(s)) go(c, s.kind === "for" ? [...outside, s] : outside);
+  };
+  go(func.body, []);
+  return allocated && !usedElsewhere && !carries(loop, buffer.id, around);
+}
+
+/** Buffers that iterations share are allocated in each iteration instead. */
+function rewrite(program: Program, { loop: ref }: ParallelArgs) {
+  const loop = loopOf(program, ref);
+  const func = funcOfLoop(program, ref);
+  const shared = new Map(carriedMeetings(nestOf(loop), loop).map((m) => [m.buffer.id, m.buffer]));
+  const own = [...shared.values()].filter((b) => isPrivate(func, loop, b));
+  const body = own.reduce<Stmt>((inner, b) => allocate(b, inner), loop.body);
+  const sunk = replaceStmt(program, loop, { ...loop, body, loopKind: "parallel" });
+  const outer = (s: Stmt): Stmt => {
+    if (s.kind === "for" && s.var.id === ref.id) return s;
+    const inner = mapChildStmts(s, outer);
+    return inner.kind === "allocate" && own.some((b) => b.id === inner.buffer.id) ? inner.body : inner;
+  };
+  return { program: own.length > 0 ? mapBodies(sunk, outer) : sunk, result: undefined };
 }
 
 /** The primitive. */
@@ -44,11 +85,9 @@ export const parallel = definePrimitive({
   rules: {
     "serial-loop": "the loop is serial",
     "not-nested": "no loop around or within is parallel or bound to threads, and none around is vectorized",
-    "independent-iterations": "no iteration touches an element that another iteration writes",
+    "independent-iterations":
+      "no iteration touches an element that another writes, unless each can have a buffer of its own or all store the same",
   },
   check,
-  rewrite: (program: Program, { loop }: ParallelArgs) => ({
-    program: withKind(program, loop, "parallel"),
-    result: undefined,
-  }),
+  rewrite,
 });

@@ -5,7 +5,7 @@ import { freeVars } from "../../../ir/expr/traverse.ts";
 import { forLoop } from "../../../ir/loop/build.ts";
 import type { For, Program, Stmt } from "../../../ir/loop/program.ts";
 import { proveDivides, proveTrue, rangesOfLoops } from "../../analysis/interval.ts";
-import { carriedMeeting, describeMeeting, hasKind, type Instance, nameOf, nestOf } from "../legality.ts";
+import { carriedMeetings, describeMeeting, hasKind, type Instance, nameOf, nestOf } from "../legality.ts";
 import { definePrimitive, type LoopRef, type Violation } from "../primitive.ts";
 import { freshVar, guard, idsOf, loopOf, loopsOutside, substituteStmt, tidy, withLoop } from "../rebuild.ts";
 
@@ -91,7 +91,7 @@ function isExact(program: Program, ref: LoopRef, plan: Plan): boolean {
 /** Why an iteration of the loop cannot run twice: Note [Shifted tails]. */
 function whyNotTwice(loop: For): string | undefined {
   const nest = nestOf(loop);
-  const carried = carriedMeeting(nest, loop);
+  const [carried] = carriedMeetings(nest, loop);
   if (carried) return describeMeeting(carried, loop.var.name);
   for (const [i, x] of nest.instances.entries()) {
     const because = whyNotRepeatable(x, loop) ?? overwrittenLater(x, nest.instances.slice(i + 1), nest.own);
