@@ -26,7 +26,11 @@ function lower(s: Stmt, ranges: ReadonlyMap<VarId, Bounds>): Stmt {
   }
   if (s.kind !== "block") return mapChildStmts(s, (c) => lower(c, ranges));
   const map = new Map(s.iterVars.map((v, i) => [v.var.id, simplifyIndex(s.bindings[i]!, ranges)]));
-  const bound = (inner: Stmt): Stmt => lower(rewriteExprs(inner, (e) => substituteSimplified(e, map, ranges)), ranges);
+  const bound = (inner: Stmt): Stmt =>
+    lower(
+      rewriteExprs(inner, (e) => substituteSimplified(e, map, ranges)),
+      ranges,
+    );
   const init = s.init && initCondition(s, map, ranges, bound(s.init));
   const body = init ? seq([init, bound(s.body)]) : bound(s.body);
   return s.predicate && decide(s.predicate, ranges) !== 1 ? ifThen(s.predicate, body) : body;

@@ -1,0 +1,220 @@
+/** Loads, stores, gathers, scatters, masks. */
+import { constantValue, index } from "../../ir/expr/build.ts";
+import { bytesOf, type DType, elementOf, withLanes } from "../../ir/expr/dtype.ts";
+import type { Buffer, Expr, Load, Ramp } from "../../ir/expr/expr.ts";
+import type { Store } from "../../ir/loop/program.ts";
+import { invariant } from "../../ir/support/invariant.ts";
+import { type Address, commonAlignment, elementAddress } from "./address.ts";
+import { bindingOf, type FunctionContext, splat } from "./function-context.ts";
+import { intrinsicSuffix, memoryType, registerType, vectorOf } from "./types.ts";
+import { literal, type Value } from "./writer.ts";
+
+/** Writes a load. */
+export function loadValue(ctx: FunctionContext, e: Load): Value {
+  const at = onlyIndex(e.indices, e.buffer);
+  if (e.dtype.lanes === 1) return loadScalar(ctx, e.buffer, at, e.predicate);
+  if (at.kind === "broadcast" && !e.predicate)
+    return splat(ctx, registerType(elementOf(e.dtype)), loadScalar(ctx, e.buffer, at.value), e.dtype.lanes);
+  if (isContiguous(at)) return loadContiguous(ctx, e, at);
+  return e.predicate ? gather(ctx, e, at, e.predicate) : loadLanes(ctx, e, at);
+}
+function onlyIndex(indices: readonly Expr[], buffer: Buffer): Expr {
+  const at = indices[0];
+  invariant(at && indices.length === 1, `${buffer.name}: storage is flattened before code is generated`);
+  return at;
+}
+const isContiguous = (e: Expr): e is Ramp => e.kind === "ramp" && constantValue(e.stride) === 1;
+
+/** A predicate that is false reads the buffer's first element instead, and drops it. */
+function loadScalar(ctx: FunctionContext, buffer: Buffer, at: Expr, predicate?: Expr): Value {
+  if (!predicate) return loadAt(ctx, buffer, elementAddress(ctx, buffer, at), buffer.dtype);
+  const mask = ctx.emit(predicate);
+  const address = elementAddress(ctx, buffer, at);
+  const binding = bindingOf(ctx, buffer.id, buffer.name);
+  const safe = ctx.writer.hoisted(`select i1 ${mask.ref}, ptr ${address.pointer.ref}, ptr ${binding.pointer.ref}`, [
+    mask,
+    address.pointer,
+    binding.pointer,
+  ]);
+  const type = memoryType(buffer.dtype);
+  const raw = ctx.writer.effect(
+    `load ${type}, ptr ${safe.ref}, align ${bytesOf(buffer.dtype.scalar)}${binding.metadata}`,
+  );
+  const value = fromMemory(ctx, raw, buffer.dtype);
+  const register = registerType(buffer.dtype);
+  return ctx.writer.pure(`select i1 ${mask.ref}, ${register} ${value.ref}, ${register} ${zeroOf(register)}`);
+}
+const zeroOf = (type: string): string =>
+  type.startsWith("<") ? "zeroinitializer" : isFloatType(type) ? "0.0" : zeroWord(type);
+const isFloatType = (t: string): boolean => t === "float" || t === "double" || t === "half";
+const zeroWord = (t: string): string => (t === "i1" ? "false" : "0");
+
+/** A vector or scalar at an address, unless it is known already. */
+function loadAt(ctx: FunctionContext, buffer: Buffer, a: Address, t: DType): Value {
+  const key = elementKey(buffer, a, t.lanes);
+  const known = ctx.writer.recall(key);
+  if (known) return known;
+  const { metadata } = bindingOf(ctx, buffer.id, buffer.name);
+  const raw = ctx.writer.effect(`load ${memoryType(t)}, ptr ${a.pointer.ref}, align ${alignmentOf(a, t)}${metadata}`);
+  const value = fromMemory(ctx, raw, t);
+  ctx.writer.remember(key, { buffer: buffer.id, base: a.base, first: a.first, lanes: t.lanes, value });
+  return value;
+}
+const elementKey = (b: Buffer, a: Address, lanes: number): string => `${b.id}:${a.base}:${a.first}:${lanes}`;
+const alignmentOf = (a: Address, t: DType): number =>
+  Math.max(bytesOf(t.scalar), commonAlignment(a.alignment, 2 ** 30));
+
+function fromMemory(ctx: FunctionContext, raw: Value, t: DType): Value {
+  if (t.scalar !== "bool") return raw;
+  return ctx.writer.pure(`icmp ne ${memoryType(t)} ${raw.ref}, ${zeroOf(memoryType(t))}`);
+}
+function toMemory(ctx: FunctionContext, v: Value, t: DType): Value {
+  if (t.scalar !== "bool") return v;
+  return ctx.writer.pure(`zext ${registerType(t)} ${v.ref} to ${memoryType(t)}`);
+}
+
+function loadContiguous(ctx: FunctionContext, e: Load, at: Ramp): Value {
+  const address = elementAddress(ctx, e.buffer, at.base);
+  if (!e.predicate) return loadAt(ctx, e.buffer, address, e.dtype);
+  const mask = maskOf(ctx, e.predicate, e.dtype.lanes);
+  const type = memoryType(e.dtype);
+  const callee = ctx.module.declare(`llvm.masked.load.${intrinsicSuffix(type)}.p0`, type, [
+    "ptr",
+    "i32 immarg",
+    vectorOf("i1", e.dtype.lanes),
+    type,
+  ]);
+  const { metadata } = bindingOf(ctx, e.buffer.id, e.buffer.name);
+  const raw = ctx.writer.effect(
+    `call ${type} ${callee}(ptr ${address.pointer.ref}, i32 ${alignmentOf(address, e.dtype)}, ` +
+      `${vectorOf("i1", e.dtype.lanes)} ${mask.ref}, ${type} zeroinitializer)${metadata}`,
+  );
+  return fromMemory(ctx, raw, e.dtype);
+}
+/** A predicate with one bool a lane. */
+function maskOf(ctx: FunctionContext, predicate: Expr, lanes: number): Value {
+  const v = ctx.emit(predicate);
+  return predicate.dtype.lanes === 1 ? splat(ctx, "i1", v, lanes) : v;
+}
+
+/** The scalar index of one lane of a vector index. */
+function laneIndex(at: Expr, lane: number): Expr | undefined {
+  if (at.kind === "broadcast") return at.value;
+  if (at.kind !== "ramp") return undefined;
+  return { kind: "binary", op: "add", a: at.base, b: times(at.stride, lane), dtype: at.base.dtype };
+}
+const times = (e: Expr, k: number): Expr => ({ kind: "binary", op: "mul", a: e, b: index(k), dtype: e.dtype });
+
+/** The address of one lane: a displacement where the index is a ramp, else computed from the vector of indices. */
+function laneAddress(ctx: FunctionContext, buffer: Buffer, at: Expr, lane: number): Address {
+  const scalar = laneIndex(at, lane);
+  if (scalar) return elementAddress(ctx, buffer, scalar);
+  const all = ctx.emit(at);
+  const one = ctx.writer.pure(`extractelement ${registerType(at.dtype)} ${all.ref}, i64 ${lane}`);
+  const binding = bindingOf(ctx, buffer.id, buffer.name);
+  const pointer = ctx.writer.pure(
+    `getelementptr ${memoryType(buffer.dtype)}, ptr ${binding.pointer.ref}, i64 ${one.ref}`,
+  );
+  return { pointer, base: one.ref, first: 0, alignment: bytesOf(buffer.dtype.scalar) };
+}
+function loadLanes(ctx: FunctionContext, e: Load, at: Expr): Value {
+  const type = registerType(e.dtype);
+  const element = registerType(e.buffer.dtype);
+  let result = literal("poison");
+  for (let k = 0; k < e.dtype.lanes; k++) {
+    const lane = loadAt(ctx, e.buffer, laneAddress(ctx, e.buffer, at, k), e.buffer.dtype);
+    result = ctx.writer.pure(`insertelement ${type} ${result.ref}, ${element} ${lane.ref}, i64 ${k}`);
+  }
+  return result;
+}
+function pointerVector(ctx: FunctionContext, buffer: Buffer, at: Expr): Value {
+  const binding = bindingOf(ctx, buffer.id, buffer.name);
+  const indices = ctx.emit(at);
+  return ctx.writer.pure(
+    `getelementptr ${memoryType(buffer.dtype)}, ptr ${binding.pointer.ref}, ${registerType(at.dtype)} ${indices.ref}`,
+  );
+}
+function gather(ctx: FunctionContext, e: Load, at: Expr, predicate: Expr): Value {
+  const { lanes } = e.dtype;
+  const [type, pointers, mask] = [memoryType(e.dtype), vectorOf("ptr", lanes), vectorOf("i1", lanes)];
+  const callee = ctx.module.declare(`llvm.masked.gather.${intrinsicSuffix(type)}.v${lanes}p0`, type, [
+    pointers,
+    "i32 immarg",
+    mask,
+    type,
+  ]);
+  const where = pointerVector(ctx, e.buffer, at);
+  const { metadata } = bindingOf(ctx, e.buffer.id, e.buffer.name);
+  const raw = ctx.writer.effect(
+    `call ${type} ${callee}(${pointers} ${where.ref}, i32 ${bytesOf(e.dtype.scalar)}, ` +
+      `${mask} ${maskOf(ctx, predicate, lanes).ref}, ${type} zeroinitializer)${metadata}`,
+  );
+  return fromMemory(ctx, raw, e.dtype);
+}
+
+/** Writes a store. */
+export function storeValue(ctx: FunctionContext, s: Store): void {
+  const at = onlyIndex(s.indices, s.buffer);
+  const lanes = Math.max(at.dtype.lanes, s.value.dtype.lanes);
+  const t = withLanes(s.buffer.dtype, lanes);
+  const raw = ctx.emit(s.value);
+  const value = s.value.dtype.lanes === lanes ? raw : splat(ctx, registerType(s.value.dtype), raw, lanes);
+  if (lanes === 1) {
+    const store = (): void => storeAt(ctx, s.buffer, elementAddress(ctx, s.buffer, at), t, value);
+    if (s.predicate) ctx.writer.branch(ctx.emit(s.predicate), store);
+    else store();
+  } else if (s.predicate) storeMasked(ctx, s, at, value);
+  else if (isContiguous(at)) storeAt(ctx, s.buffer, elementAddress(ctx, s.buffer, at.base), t, value);
+  else storeLanes(ctx, s.buffer, at, value, lanes);
+}
+function storeAt(ctx: FunctionContext, buffer: Buffer, a: Address, t: DType, value: Value): void {
+  const { metadata } = bindingOf(ctx, buffer.id, buffer.name);
+  const raw = toMemory(ctx, value, t);
+  ctx.writer.instruction(
+    `store ${memoryType(t)} ${raw.ref}, ptr ${a.pointer.ref}, align ${alignmentOf(a, t)}${metadata}`,
+  );
+  forgetOverlapping(ctx, buffer, a, t.lanes);
+  const element = { buffer: buffer.id, base: a.base, first: a.first, lanes: t.lanes, value };
+  ctx.writer.remember(elementKey(buffer, a, t.lanes), element);
+}
+/** Elements with the same symbolic part overlap only where their constants do. */
+function forgetOverlapping(ctx: FunctionContext, buffer: Buffer, a: Address, lanes: number): void {
+  ctx.writer.forget(
+    (k) =>
+      k.buffer === buffer.id && !(k.base === a.base && (k.first + k.lanes <= a.first || a.first + lanes <= k.first)),
+  );
+}
+const forgetBuffer = (ctx: FunctionContext, buffer: Buffer): void => ctx.writer.forget((k) => k.buffer === buffer.id);
+
+function storeLanes(ctx: FunctionContext, buffer: Buffer, at: Expr, value: Value, lanes: number): void {
+  const vector = registerType(withLanes(buffer.dtype, lanes));
+  for (let k = 0; k < lanes; k++) {
+    const one = ctx.writer.pure(`extractelement ${vector} ${value.ref}, i64 ${k}`);
+    storeAt(ctx, buffer, laneAddress(ctx, buffer, at, k), buffer.dtype, one);
+  }
+}
+function storeMasked(ctx: FunctionContext, s: Store, at: Expr, value: Value): void {
+  const lanes = at.dtype.lanes;
+  const t = withLanes(s.buffer.dtype, lanes);
+  const [type, maskType] = [memoryType(t), vectorOf("i1", lanes)];
+  const mask = maskOf(ctx, s.predicate!, lanes).ref;
+  const raw = toMemory(ctx, value, t);
+  const { metadata } = bindingOf(ctx, s.buffer.id, s.buffer.name);
+  if (isContiguous(at)) {
+    const a = elementAddress(ctx, s.buffer, at.base);
+    const types = [type, "ptr", "i32 immarg", maskType];
+    const callee = ctx.module.declare(`llvm.masked.store.${intrinsicSuffix(type)}.p0`, "void", types);
+    ctx.writer.instruction(
+      `call void ${callee}(${type} ${raw.ref}, ptr ${a.pointer.ref}, i32 ${alignmentOf(a, t)}, ${maskType} ${mask})${metadata}`,
+    );
+  } else {
+    const pointers = vectorOf("ptr", lanes);
+    const types = [type, pointers, "i32 immarg", maskType];
+    const callee = ctx.module.declare(`llvm.masked.scatter.${intrinsicSuffix(type)}.v${lanes}p0`, "void", types);
+    const where = pointerVector(ctx, s.buffer, at);
+    ctx.writer.instruction(
+      `call void ${callee}(${type} ${raw.ref}, ${pointers} ${where.ref}, i32 ${bytesOf(t.scalar)}, ${maskType} ${mask})${metadata}`,
+    );
+  }
+  forgetBuffer(ctx, s.buffer);
+}

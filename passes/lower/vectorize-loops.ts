@@ -1,0 +1,101 @@
+/**
+ * Turns `vectorized` loops into vector expressions and statements. The loop variable becomes a ramp; an access whose
+ * index moves by one element a lane becomes contiguous, one that does not move a broadcast, the rest gathers. Conditions
+ * on lanes become predicates; a store that all lanes combine into becomes a horizontal reduction.
+ *
+ * Note [Lane counts]. An extent is split into chunks of the machine's lanes for the widest element type involved, and a
+ * rest of descending powers of two, so that every vector has a legal type. A non-constant extent gets a loop of chunks
+ * and a serial rest.
+ */
+import { add, constantValue, floordiv, index, mul, sub, variable } from "../../ir/expr/build.ts";
+import { bitsOf } from "../../ir/expr/dtype.ts";
+import type { Expr } from "../../ir/expr/expr.ts";
+import { visit } from "../../ir/expr/traverse.ts";
+import { emptyStmt, forLoop, seq } from "../../ir/loop/build.ts";
+import type { For, Stmt } from "../../ir/loop/program.ts";
+import { mapChildStmts, visitExprs, visitStmt } from "../../ir/loop/traverse.ts";
+import type { IdSource, VarId } from "../../ir/support/ids.ts";
+import { substituteStmt } from "./substitute.ts";
+import { renameLocals } from "./unroll-loops.ts";
+import { vectorizeStmt } from "./vectorize-body.ts";
+import type { VectorContext } from "./vectorize-context.ts";
+
+/** Chunks up to this number are written out one after the other; more become a loop. */
+const maxInlineChunks = 8;
+
+/** Vectorizes every loop marked so within `s`; `vectorBits` is the width of the machine's vectors. */
+export function vectorizeLoops(s: Stmt, vectorBits: number, ids: IdSource): Stmt {
+  const inner = mapChildStmts(s, (c) => vectorizeLoops(c, vectorBits, ids));
+  if (inner.kind !== "for" || inner.loopKind !== "vectorized") return inner;
+  // A loop around vectors already made keeps its iterations: vectors have one dimension.
+  if (holdsVectors(inner.body)) return { ...inner, loopKind: "serial" };
+  return vectorize(inner, nativeLanes(inner, vectorBits), ids);
+}
+function holdsVectors(s: Stmt): boolean {
+  let found = false;
+  visitExprs(s, (e) =>
+    visit(e, (n) => {
+      if (n.dtype.lanes > 1) found = true;
+      return !found;
+    }),
+  );
+  return found;
+}
+
+/** Lanes of the machine's vectors for the widest elements that the loop computes with (indices aside). */
+function nativeLanes(loop: For, vectorBits: number): number {
+  let bits = 8;
+  const widen = (e: Expr): void =>
+    visit(e, (n) => {
+      if (n.kind === "load") bits = Math.max(bits, bitsOf(n.buffer.dtype.scalar));
+      else if (n.kind === "cast") bits = Math.max(bits, bitsOf(n.dtype.scalar));
+      return n.kind !== "load";
+    });
+  visitStmt(loop.body, (s) => {
+    if (s.kind !== "store") return;
+    bits = Math.max(bits, bitsOf(s.buffer.dtype.scalar));
+    widen(s.value);
+  });
+  visitExprs(loop.body, (e) => {
+    if (e.dtype.scalar !== "int64") widen(e);
+  });
+  return Math.max(1, Math.floor(vectorBits / bits));
+}
+
+function vectorize(loop: For, lanes: number, ids: IdSource): Stmt {
+  const extent = constantValue(loop.extent);
+  if (extent === undefined) return dynamicExtent(loop, lanes, ids);
+  if (extent <= 0) return emptyStmt;
+  const chunks: Stmt[] = [];
+  const whole = Math.floor(extent / lanes);
+  if (whole > maxInlineChunks) chunks.push(chunkLoop(loop, lanes, index(whole), ids));
+  let start = whole > maxInlineChunks ? whole * lanes : 0;
+  while (start < extent) {
+    const width = Math.min(lanes, 2 ** Math.floor(Math.log2(extent - start)));
+    const body = start === 0 ? loop.body : renameLocals(loop.body, ids);
+    chunks.push(vectorizeChunk(loop, body, add(loop.min, start), width, ids));
+    start += width;
+  }
+  return seq(chunks);
+}
+function chunkLoop(loop: For, lanes: number, count: Expr, ids: IdSource): Stmt {
+  const chunk = variable(ids, `${loop.var.name}_v`);
+  const start = add(loop.min, mul(chunk, lanes));
+  return forLoop(chunk, count, vectorizeChunk(loop, loop.body, start, lanes, ids));
+}
+function dynamicExtent(loop: For, lanes: number, ids: IdSource): Stmt {
+  const whole = floordiv(loop.extent, lanes);
+  const done = mul(whole, lanes);
+  const rest = variable(ids, `${loop.var.name}_r`);
+  const body = substituteStmt(
+    renameLocals(loop.body, ids),
+    new Map<VarId, Expr>([[loop.var.id, add(add(loop.min, done), rest)]]),
+  );
+  return seq([chunkLoop(loop, lanes, whole, ids), forLoop(rest, sub(loop.extent, done), body)]);
+}
+
+function vectorizeChunk(loop: For, body: Stmt, start: Expr, lanes: number, ids: IdSource): Stmt {
+  if (lanes === 1) return substituteStmt(body, new Map<VarId, Expr>([[loop.var.id, start]]));
+  const ctx: VectorContext = { loopVar: loop.var, start, lanes, ids, vectors: new Map(), expanded: new Map() };
+  return vectorizeStmt(ctx, body, undefined);
+}
