@@ -43,7 +43,8 @@ export function decodeNpy(bytes: Uint8Array, what = "the .npy data"): Tensor {
   const have = bytes.length - header.end;
   if (have !== length)
     malformed(what, `shape [${header.shape.join(", ")}] of ${type} needs ${length} bytes, the file has ${have}`);
-  const body = bytes.slice(header.end, header.end + length);
+  // A copy that starts at an aligned address; `slice` would not do, a Buffer's gives a view.
+  const body = new Uint8Array(bytes.subarray(header.end, header.end + length));
   if (swapped) reverseEach(body, bytesOf(type));
   const stored = new (arrayTypeOf(type))(body.buffer, body.byteOffset, count);
   const data = header.fortran ? rowMajor(stored, type, header.shape) : stored;
