@@ -5,7 +5,7 @@ import { InputError } from "../../ir/support/errors.ts";
 import type { ValueId } from "../../ir/support/ids.ts";
 import type { StaticType } from "./row.ts";
 
-/** The static type of each input. @throws InputError where a shape is missing or contradicts the model */
+/** The static type of each input that has one. @throws InputError where a shape is missing or contradicts the model */
 export function bindShapes(
   inputs: readonly Value[],
   shapes: Readonly<Record<string, readonly number[]>>,
@@ -13,7 +13,7 @@ export function bindShapes(
 ): ReadonlyMap<ValueId, StaticType> {
   checkNames(inputs, shapes);
   const symbols = new Map<string, number>();
-  const typed = inputs.map((v) => ({ v, type: declaredType(v), shape: shapeFor(v, shapes, offered) }));
+  const typed = inputs.flatMap((v) => (v.type ? [{ v, type: v.type, shape: shapeFor(v, shapes, offered) }] : []));
   for (const { v, type, shape } of typed) if (shape) bindOne(v.name, type, shape, symbols);
   const missing: string[] = [];
   const bound = typed.map(({ v, type, shape }) => {
@@ -33,10 +33,6 @@ function checkNames(inputs: readonly Value[], shapes: Readonly<Record<string, re
   const stranger = Object.keys(shapes).find((n) => !names.includes(n));
   if (stranger === undefined) return;
   throw new InputError("model/no-such-input", `no input ${JSON.stringify(stranger)}; there are ${names.join(", ")}`);
-}
-function declaredType(v: Value): TensorType {
-  if (v.type) return v.type;
-  throw new InputError("model/untyped-input", `input ${v.name} has no type`);
 }
 function shapeFor(
   v: Value,

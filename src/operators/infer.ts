@@ -70,7 +70,8 @@ class Sweep {
     for (const v of inputs) {
       const given = Object.hasOwn(offered, v.name) ? offered[v.name] : undefined;
       if (given) this.#offered.set(v.id, given);
-      this.#builder.update(v.id, { type: bound.get(v.id)! });
+      const type = bound.get(v.id);
+      if (type) this.#builder.update(v.id, { type });
     }
   }
 
@@ -80,6 +81,8 @@ class Sweep {
     try {
       if (!row) this.#refuse(node, "no such operator");
       else if (node.inputs.some((i) => i !== undefined && this.#untyped.has(i))) this.#skip(node);
+      else if (!node.inputs.every((i) => i === undefined || this.#hasType(i)))
+        this.#refuse(node, "an input has no type");
       else if (row.expand) this.#expand(node, row, depth);
       else this.#place(node, row);
     } catch (error) {
@@ -100,6 +103,9 @@ class Sweep {
     else if (!row.compute) context.unsupported("its inputs must be known at compile time");
     else if (this.#isFoldable(node, row, types)) this.#setConstants(node, evaluateNode(values, node, new Map()));
     else this.#emit(node);
+  }
+  #hasType(id: ValueId): boolean {
+    return staticType(this.#builder.values.get(id)) !== undefined;
   }
   #emit(node: Node): void {
     this.#nodes.push(node);

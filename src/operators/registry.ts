@@ -10,6 +10,7 @@ import { activationRows } from "./rows/activation.ts";
 import { binaryRows } from "./rows/binary.ts";
 import { constantRows } from "./rows/constant.ts";
 import { convolutionRows } from "./rows/convolution.ts";
+import { lossRows } from "./rows/loss.ts";
 import { matmulRows } from "./rows/matmul.ts";
 import { movementRows } from "./rows/movement.ts";
 import { normalizationRows } from "./rows/normalization.ts";
@@ -29,6 +30,7 @@ const tables: readonly (readonly OperatorRow[])[] = [
   normalizationRows,
   softmaxRows,
   reduceRows,
+  lossRows,
   constantRows,
   movementRows,
   resizeRows,

@@ -155,30 +155,58 @@ function checkParameters(c: NodeContext, inputs: readonly number[], length: numb
   }
 }
 
-/** Output 0 only: (x - mean) · scale / sqrt(var + epsilon) + shift with given statistics. */
+/** (x - mean) · scale / sqrt(variance + epsilon) + shift, one of each a channel. */
 function computeBatchNormalization(c: ComputeContext): Tensor[] {
   const x = c.input(0);
-  const [scale, shift, mean, variance] = [1, 2, 3, 4].map((i) => c.input(i));
+  const training = c.attributes.int("training_mode", 0) !== 0;
+  const statistics = training ? batchStatistics(c) : { mean: c.input(3), variance: c.input(4) };
   const epsilon = c.attributes.float("epsilon", 1e-5);
-  return [
-    outputStage(c, "batch_norm", (...i) => {
-      const e = wide(x, ...i);
-      const of = (t: Tensor | undefined): Expr => cast(e.dtype.scalar, t!.at(i[1]!));
-      const factor = div(of(scale), sqrt(add(of(variance), like(e, epsilon))));
-      return add(mul(sub(e, of(mean)), factor), of(shift));
-    }),
-  ];
+  const y = outputStage(c, "batch_norm", (...i) => {
+    const e = wide(x, ...i);
+    const of = (t: Tensor): Expr => cast(e.dtype.scalar, t.at(i[1]!));
+    const factor = div(of(c.input(1)), sqrt(add(of(statistics.variance), like(e, epsilon))));
+    return add(mul(sub(e, of(statistics.mean)), factor), of(c.input(2)));
+  });
+  if (!training) return [y];
+  return [y, runningStage(c, 3, statistics.mean, 1), runningStage(c, 4, statistics.variance, 2)];
+}
+/** Mean and variance of each channel over the batch and all spatial axes. */
+function batchStatistics(c: ComputeContext): { mean: Tensor; variance: Tensor } {
+  const x = c.input(0);
+  const over = slices(
+    x.dims,
+    x.dims.flatMap((_, a) => (a === 1 ? [] : [a])),
+  );
+  const s: Statistics = {
+    dims: over.keptDims,
+    axes: over.extents,
+    element: (i, k) => wide(x, ...over.whole(i, k)),
+    type: workingType(x.dtype.scalar),
+  };
+  const mean = meanStage(c, s, "mean", (e) => e);
+  return { mean, variance: meanStage(c, s, "variance", (e, i) => square(sub(e, mean.at(...i)))) };
+}
+/** running · momentum + batch · (1 - momentum). */
+function runningStage(c: ComputeContext, running: number, batch: Tensor, o: number): Tensor {
+  const momentum = c.attributes.float("momentum", 0.9);
+  return outputStage(
+    c,
+    "running_statistic",
+    (i) => {
+      const now = batch.at(i!);
+      const before = cast(now.dtype.scalar, c.input(running).at(i!));
+      return add(mul(before, like(now, momentum)), mul(now, like(now, 1 - momentum)));
+    },
+    o,
+  );
 }
 function inferBatchNormalization(c: NodeContext): StaticType[] {
   const x = checkType(c, 0, floats);
-  if (
-    c.attributes.int("training_mode", 0) !== 0 ||
-    (c.node.opset < 14 && c.node.outputs.slice(1).some((o) => o !== undefined))
-  )
-    c.unsupported("batch normalization in training mode");
+  if (c.node.opset < 14 && c.node.outputs.slice(1).some((o) => o !== undefined))
+    c.unsupported("batch normalization in training mode as before opset 14");
   if (c.attributes.int("spatial", 1) === 0) c.unsupported("batch normalization with spatial=0");
   checkParameters(c, [1, 2, 3, 4], x.dims[1] ?? 1);
-  return [x];
+  return [x, c.require(3), c.require(4)];
 }
 
 /** (x - mean) / (sqrt(variance) + 1e-9) over `axes`. */
