@@ -1,0 +1,63 @@
+import { describe, expect, it } from "vitest";
+import { mul } from "../../../../ir/expr/build.ts";
+import { cacheWrite } from "../../../../passes/schedule/primitive/cache-write.ts";
+import { decomposeReduction } from "../../../../passes/schedule/primitive/decompose-reduction.ts";
+import { reverseComputeAt } from "../../../../passes/schedule/primitive/reverse-compute-at.ts";
+import { printProgram } from "../../../../ir/text/printer.ts";
+import { apply, build, chain, convolution, deadBlock, expectRefused, expectTwins, loopOf, matmul, named } from "./block-fixtures.ts";
+
+describe("cacheWrite", () => {
+  it("copies the whole result after the outermost loop", () => {
+    const p = chain(2, 3);
+    const { program, result } = apply(cacheWrite, p, { block: named(p, "y"), buffer: "y", scope: "stack" });
+    expect(result.name).toBe("y_stack_copy");
+    const text = printProgram(program);
+    expect(text).toContain("y_stack[vi, vj] = x[vi, vj] * 2.0");
+    expect(text).toContain("y[vd0, vd1] = y_stack[vd0, vd1]");
+    expectTwins(p, program);
+  });
+  it.each([
+    [1, 1, 1],
+    [7, 5, 3],
+    [4, 13, 8],
+  ])("keeps the values of a %i x %i x %i matmul", (m, n, k) => {
+    const p = matmul(m, n, k);
+    expectTwins(p, apply(cacheWrite, p, { block: named(p, "y"), buffer: "y", scope: "register" }).program);
+    expectTwins(p, apply(cacheWrite, p, { block: named(p, "z"), buffer: "z", scope: "stack" }).program);
+  });
+  it("leaves the halo of a haloed buffer to its own blocks", () => {
+    const p = convolution({ ci: 3, co: 5, h: 2, w: 3, middle: "halo" });
+    const { program } = apply(cacheWrite, p, { block: named(p, "conv"), buffer: "conv", scope: "stack" });
+    expect(printProgram(program)).toContain("block conv_stack_copy(vd0: spatial 1 = d0, vd1: spatial 2 = d1, vd2: spatial 2 = d2");
+    expectTwins(p, program);
+  });
+
+  it("refuses a block that is gone", () => {
+    expectRefused(cacheWrite, chain(2, 2), { block: deadBlock, buffer: "y", scope: "stack" }, { rule: "found", at: "gone" });
+  });
+  it("refuses a buffer that the block does not write", () => {
+    const p = chain(2, 2);
+    expectRefused(cacheWrite, p, { block: named(p, "y"), buffer: "x", scope: "stack" }, { rule: "writes-buffer", at: "y" });
+  });
+  it("refuses writes with gaps", () => {
+    const p = build((b) => {
+      const x = b.param("x", "float32", [4], "input");
+      const y = b.declare("y", "float32", [8]);
+      b.write(y, "even", [4], (i) => ({ at: [mul(i!, 2)], value: x.at(i!) }));
+      return y;
+    });
+    expectRefused(cacheWrite, p, { block: named(p, "even"), buffer: "y", scope: "stack" }, { rule: "exact-writes", at: "even" });
+  });
+  it("refuses a second writer of the same elements", () => {
+    const p = matmul(3, 4, 5);
+    const { program } = apply(decomposeReduction, p, { block: named(p, "y"), loop: loopOf(p, "y", 2) });
+    const violation = cacheWrite.check(program, { block: named(program, "y"), buffer: "y", scope: "stack" });
+    expect(violation?.rule).toBe("sole-writer");
+    expect(violation?.at?.name).toBe("y_init");
+  });
+  it("refuses when a reader stands in the same nest", () => {
+    const p = chain(4, 4);
+    const { program } = apply(reverseComputeAt, p, { block: named(p, "z"), loop: loopOf(p, "y", 0) });
+    expectRefused(cacheWrite, program, { block: named(program, "y"), buffer: "y", scope: "stack" }, { rule: "readers-outside", at: "z" });
+  });
+});
