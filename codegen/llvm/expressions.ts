@@ -172,7 +172,8 @@ function callValue(ctx: FunctionContext, e: Call): Value {
     case "bitcast":
       return bitcastValue(ctx, e.args[0]!, e.dtype);
     case "prefetch":
-      throw new UnsupportedError("codegen/prefetch-value", "prefetch is a statement; it has no value");
+    case "scheduleBarrier":
+      throw new UnsupportedError("codegen/hint-value", `${e.callee} is a statement; it has no value`);
     default:
       return assertNever(e.callee);
   }

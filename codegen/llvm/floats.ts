@@ -183,6 +183,28 @@ export function fusedMultiplyAdd(ctx: FunctionContext, args: readonly Expr[], t:
   const float = vectorOf("float", t.lanes);
   const [a, b, c] = args.map((e) => ctx.writer.pure(`fpext ${float} ${wideOperand(ctx, e).ref} to ${double}`));
   const product = ctx.writer.pure(`fmul ${double} ${a!.ref}, ${b!.ref}`);
-  const sum = ctx.writer.pure(`fadd ${double} ${product.ref}, ${c!.ref}`);
-  return narrowFloat(ctx, sum, t, "float64");
+  return narrowFloat(ctx, oddSum(ctx, product, c!, t.lanes), t, "float64");
+}
+/** The sum of two doubles rounded to odd: the neighbour with an odd last bit where the sum is not exact. */
+function oddSum(ctx: FunctionContext, a: Value, b: Value, lanes: number): Value {
+  const { writer } = ctx;
+  const [double, word, mask] = [vectorOf("double", lanes), vectorOf("i64", lanes), vectorOf("i1", lanes)];
+  const op = (name: string, x: Value, y: Value): Value => writer.pure(`${name} ${double} ${x.ref}, ${y.ref}`);
+  const zero = splatLiteral("double", floatLiteral(0), lanes);
+  const whole = (n: number): string => splatLiteral("i64", String(n), lanes);
+  const sum = op("fadd", a, b);
+  const part = op("fsub", sum, a);
+  const error = op("fadd", op("fsub", a, op("fsub", sum, part)), op("fsub", b, part));
+  const up = writer.pure(`fcmp ogt ${double} ${error.ref}, ${zero}`);
+  const positive = writer.pure(`fcmp ogt ${double} ${sum.ref}, ${zero}`);
+  const inexact = writer.pure(`fcmp one ${double} ${error.ref}, ${zero}`);
+  const bits = writer.pure(`bitcast ${double} ${sum.ref} to ${word}`);
+  const low = writer.pure(`and ${word} ${bits.ref}, ${whole(1)}`);
+  const even = writer.pure(`icmp eq ${word} ${low.ref}, ${whole(0)}`);
+  const away = writer.pure(`icmp eq ${mask} ${up.ref}, ${positive.ref}`);
+  const step = writer.pure(`select ${mask} ${away.ref}, ${word} ${whole(1)}, ${word} ${whole(-1)}`);
+  const moved = writer.pure(`add ${word} ${bits.ref}, ${step.ref}`);
+  const move = writer.pure(`and ${mask} ${even.ref}, ${inexact.ref}`);
+  const chosen = writer.pure(`select ${mask} ${move.ref}, ${word} ${moved.ref}, ${word} ${bits.ref}`);
+  return writer.pure(`bitcast ${word} ${chosen.ref} to ${double}`);
 }

@@ -52,7 +52,7 @@ const zeroWord = (t: string): string => (t === "i1" ? "false" : "0");
 /** A vector or scalar at an address, unless it is known already. */
 function loadAt(ctx: FunctionContext, buffer: Buffer, a: Address, t: DType): Value {
   const key = elementKey(buffer, a, t.lanes);
-  const known = ctx.writer.recall(key);
+  const known = ctx.writer.recall(buffer.id, key);
   if (known) return known;
   const { metadata } = bindingOf(ctx, buffer.id, buffer.name);
   const raw = ctx.writer.effect(`load ${memoryType(t)}, ptr ${a.pointer.ref}, align ${alignmentOf(a, t)}${metadata}`);
@@ -179,12 +179,8 @@ function storeAt(ctx: FunctionContext, buffer: Buffer, a: Address, t: DType, val
 }
 /** Elements with the same symbolic part overlap only where their constants do. */
 function forgetOverlapping(ctx: FunctionContext, buffer: Buffer, a: Address, lanes: number): void {
-  ctx.writer.forget(
-    (k) =>
-      k.buffer === buffer.id && !(k.base === a.base && (k.first + k.lanes <= a.first || a.first + lanes <= k.first)),
-  );
+  ctx.writer.forget(buffer.id, (k) => k.base !== a.base || (k.first < a.first + lanes && a.first < k.first + k.lanes));
 }
-const forgetBuffer = (ctx: FunctionContext, buffer: Buffer): void => ctx.writer.forget((k) => k.buffer === buffer.id);
 
 function storeLanes(ctx: FunctionContext, buffer: Buffer, at: Expr, value: Value, lanes: number): void {
   const vector = registerType(withLanes(buffer.dtype, lanes));
@@ -216,5 +212,5 @@ function storeMasked(ctx: FunctionContext, s: Store, at: Expr, value: Value): vo
       `call void ${callee}(${type} ${raw.ref}, ${pointers} ${where.ref}, i32 ${bytesOf(t.scalar)}, ${maskType} ${mask})${metadata}`,
     );
   }
-  forgetBuffer(ctx, s.buffer);
+  ctx.writer.forget(s.buffer.id);
 }

@@ -50,7 +50,6 @@ function emitFor(ctx: BodyContext, s: For): void {
   const begin = ctx.emit(s.min);
   if (isNonNegative(ctx, s.min)) ctx.nonNegative.add(s.var.id);
   const body = (counter: Value): void => {
-    if (s.annotations?.schedule_barrier === true) ctx.writer.instruction('call void asm sideeffect "", "~{memory}"()');
     ctx.vars.set(s.var.id, counter);
     emitStmt(ctx, s.body);
   };
@@ -73,7 +72,7 @@ function forgetWrites(ctx: BodyContext, body: Stmt): void {
     if (c.kind === "store") written.add(c.buffer.id);
     else if (c.kind === "parallelCall") for (const b of c.buffers) written.add(b.id);
   });
-  ctx.writer.forget((k) => written.has(k.buffer as BufferId));
+  for (const id of written) ctx.writer.forget(id);
 }
 
 function emitIf(ctx: BodyContext, s: If): void {
@@ -99,7 +98,7 @@ function emitAllocate(ctx: BodyContext, s: Allocate): void {
       throw new UnsupportedError("codegen/scope", `${buffer.name} has scope ${buffer.scope}, which CPUs do not have`);
   }
   // Its contents are undefined again.
-  ctx.writer.forget((k) => k.buffer === buffer.id);
+  ctx.writer.forget(buffer.id);
   emitStmt(ctx, s.body);
 }
 function placeOnStack(ctx: BodyContext, buffer: Buffer): void {
@@ -121,6 +120,8 @@ function placeInWorkspace(ctx: BodyContext, buffer: Buffer): void {
 /** `prefetch(load, write?, locality?)` touches the address of the load. */
 function emitEvaluate(ctx: BodyContext, s: Evaluate): void {
   const { value } = s;
+  if (value.kind === "call" && value.callee === "scheduleBarrier")
+    return ctx.writer.instruction('call void asm sideeffect "", "~{memory}"()');
   if (value.kind !== "call" || value.callee !== "prefetch") return;
   const [target, write, locality] = value.args;
   invariant(target?.kind === "load", "prefetch takes the load whose address is meant");
@@ -149,6 +150,5 @@ function emitParallelCall(ctx: BodyContext, s: ParallelCall): void {
   const extent = ctx.emit(s.extent);
   const task = ctx.module.symbols.symbolOf(s.callee);
   ctx.writer.instruction(`call void ${run}(ptr %rt, ptr @${task}, ptr ${struct.ref}, i64 ${extent.ref})`);
-  const touched = new Set(s.buffers.map((b) => b.id as number));
-  ctx.writer.forget((k) => touched.has(k.buffer));
+  for (const b of s.buffers) ctx.writer.forget(b.id);
 }

@@ -31,7 +31,8 @@ interface Region {
   /** Of the basic block that `lines` ends in. */
   label: string;
   readonly values: Map<string, Value>;
-  readonly known: Map<string, KnownElement>;
+  /** By buffer, then by key. */
+  readonly known: Map<number, Map<string, KnownElement>>;
 }
 
 /** Bounds and facts of a loop. */
@@ -160,20 +161,26 @@ export class FunctionWriter {
 
   /** Notes what an element holds, until `forget`. */
   remember(key: string, element: KnownElement): void {
-    this.#current.known.set(key, element);
+    const { known } = this.#current;
+    const ofBuffer = known.get(element.buffer);
+    if (ofBuffer) ofBuffer.set(key, element);
+    else known.set(element.buffer, new Map([[key, element]]));
   }
-  /** What an element is known to hold. */
-  recall(key: string): Value | undefined {
+  /** What an element of `buffer` is known to hold. */
+  recall(buffer: number, key: string): Value | undefined {
     for (let d = this.depth; d >= 0; d--) {
-      const known = this.#regions[d]!.known.get(key);
+      const known = this.#regions[d]!.known.get(buffer)?.get(key);
       if (known) return known.value;
     }
     return undefined;
   }
-  /** Drops what is known of the elements that satisfy `f`. */
-  forget(f: (element: KnownElement) => boolean): void {
-    for (const region of this.#regions) {
-      for (const [key, element] of region.known) if (f(element)) region.known.delete(key);
+  /** Drops what is known of a buffer, or of those of its elements that satisfy `f`. */
+  forget(buffer: number, f?: (element: KnownElement) => boolean): void {
+    for (const { known } of this.#regions) {
+      const ofBuffer = known.get(buffer);
+      if (!ofBuffer) continue;
+      if (!f) known.delete(buffer);
+      else for (const [key, element] of ofBuffer) if (f(element)) ofBuffer.delete(key);
     }
   }
 

@@ -28,8 +28,6 @@ import { lowerBlocks } from "./lower-blocks.ts";
 
 /** The most bytes that a buffer in scope `register` may have. */
 export const registerBytes = 16 * 1024;
-/** The most bytes of an intermediate that moves from the heap to the stack of a task when it sinks into a loop. */
-const stackBytes = 64 * 1024;
 
 /** Sinks and shrinks every allocation; the result has no blocks. */
 export function compactBuffers(program: Program): Program {
@@ -133,7 +131,7 @@ function shrink(b: Buffer, body: Stmt, loops: readonly For[]): Stmt {
   const kept = b.shape.flatMap((n, d) => ((spans[d]?.extent ?? constantValue(n)) === 1 ? [] : [d]));
   const dims = kept.length > 0 ? kept : [b.shape.length - 1];
   const shape = dims.map((d) => (spans[d] ? index(spans[d].extent) : b.shape[d]!));
-  const small: Buffer = { ...b, shape, scope: scopeFor(b, shape, loops) };
+  const small: Buffer = { ...b, shape, scope: scopeFor(b, shape) };
   return allocate(small, rebase(body, b, small, dims, spans, loops));
 }
 /** Redirects accesses to the shrunk buffer; indices are simplified with the ranges of the loops around each access. */
@@ -157,11 +155,9 @@ function rebase(
     });
   return remapBuffer(s, { from: from.id, to, indices });
 }
-/** Small intermediates inside loops live on the stack; what is too large for registers does too. */
-function scopeFor(b: Buffer, shape: readonly Expr[], loops: readonly For[]): Scope {
+/** What is too large for registers lives on the stack. */
+function scopeFor(b: Buffer, shape: readonly Expr[]): Scope {
   const extents = shape.map(constantValue);
   const bytes = extents.reduce<number>((a, n) => a * (n ?? Number.POSITIVE_INFINITY), bytesOf(b.dtype.scalar));
-  if (b.scope === "register" && bytes > registerBytes) return "stack";
-  if (b.scope === "global" && loops.length > 0 && bytes <= stackBytes) return "stack";
-  return b.scope;
+  return b.scope === "register" && bytes > registerBytes ? "stack" : b.scope;
 }

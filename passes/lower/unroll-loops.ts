@@ -2,10 +2,11 @@
  * Replaces `unrolled` loops of constant extent by copies of their body. A loop whose copies would exceed
  * `maxUnrolledNodes` nodes stays a serial loop: code that large no longer fits the instruction cache.
  */
-import { add, constantValue, index } from "../../ir/expr/build.ts";
+import { add, call, constantValue, index } from "../../ir/expr/build.ts";
+import { boolType } from "../../ir/expr/dtype.ts";
 import type { Expr } from "../../ir/expr/expr.ts";
 import { children } from "../../ir/expr/traverse.ts";
-import { letIn, seq } from "../../ir/loop/build.ts";
+import { evaluate, letIn, seq } from "../../ir/loop/build.ts";
 import type { For, Stmt } from "../../ir/loop/program.ts";
 import { childExprs, childStmts, mapChildStmts } from "../../ir/loop/traverse.ts";
 import type { IdSource, VarId } from "../../ir/support/ids.ts";
@@ -27,6 +28,7 @@ function unroll(loop: For, ids: IdSource): Stmt {
   for (let i = 0; i < extent; i++) {
     const body = i === 0 ? loop.body : renameLocals(loop.body, ids);
     copies.push(substituteStmt(body, new Map([[loop.var.id, add(loop.min, index(i))]])));
+    if (loop.annotations?.schedule_barrier === true) copies.push(evaluate(call("scheduleBarrier", [], boolType)));
   }
   return seq(copies);
 }
