@@ -181,10 +181,15 @@ const special: Readonly<Record<string, (r: Reader) => Expr>> = {
   },
   bitcast: (r) => typedCall(r, "bitcast"),
   prefetch: (r) => typedCall(r, "prefetch"),
+  scheduleBarrier: (r) => typedCall(r, "scheduleBarrier"),
 };
-function typedCall(r: Reader, callee: "bitcast" | "prefetch"): Expr {
+function typedCall(r: Reader, callee: "bitcast" | "prefetch" | "scheduleBarrier"): Expr {
   r.expect("(");
   const type = r.type();
+  if (callee === "scheduleBarrier") {
+    r.expect(")");
+    return call(callee, [], type);
+  }
   r.expect(",");
   return call(
     callee,

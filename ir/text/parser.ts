@@ -1,6 +1,6 @@
 /** Reads programs as `printProgram` writes them. */
 import { buffer as makeBuffer, variable } from "../expr/build.ts";
-import type { DType } from "../expr/dtype.ts";
+import { type DType, indexType } from "../expr/dtype.ts";
 import type { Buffer, Expr, Scope, Var } from "../expr/expr.ts";
 import {
   allocate,
@@ -118,9 +118,13 @@ class Parser {
   }
   #chunk(r: Reader): { begin: Var; end: Var } {
     r.expect("over");
-    const begin = this.#define(r.name(), r.optionalType()).var;
+    const bound = (): Var => {
+      const type = r.isType() && r.peek(1).kind === "name" ? r.type() : indexType;
+      return this.#define(r.name(), type).var;
+    };
+    const begin = bound();
     r.expect("..");
-    const end = this.#define(r.name(), r.optionalType()).var;
+    const end = bound();
     return { begin, end };
   }
   #word<T extends string>(r: Reader, words: readonly T[], what: string): T {

@@ -62,7 +62,9 @@ class ExprPrinter {
       case "vectorReduce":
         return atom(`vectorReduce(${e.op}, ${this.text(e.value)})`);
       case "call":
-        return atom(`${e.callee}(${e.callee === "fma" ? "" : `${typeText(e.dtype)}, `}${this.#list(e.args)})`);
+        return atom(
+          `${e.callee}(${[...(e.callee === "fma" ? [] : [typeText(e.dtype)]), ...(e.args.length > 0 ? [this.#list(e.args)] : [])].join(", ")})`,
+        );
       default:
         return assertNever(e);
     }
@@ -72,7 +74,8 @@ class ExprPrinter {
       return { text: `not ${this.#at(e.value, precedence.not)}`, binds: precedence.not };
     }
     if (e.op !== "neg" && e.op !== "not") return atom(`${e.op}(${this.text(e.value)})`);
-    const inner = e.value.kind === "const" ? `(${this.text(e.value)})` : this.#at(e.value, precedence.prefix);
+    const inner =
+      e.op === "neg" && e.value.kind === "const" ? `(${this.text(e.value)})` : this.#at(e.value, precedence.prefix);
     return { text: `${e.op === "neg" ? "-" : "~"}${inner}`, binds: precedence.prefix };
   }
   #binary(e: Expr & { kind: "binary" }): { text: string; binds: number } {

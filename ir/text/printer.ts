@@ -64,6 +64,9 @@ export function printWithPlaces(p: Program, options: PrintOptions = {}): Printed
   return printer;
 }
 
+const annotationValue = (v: AnnotationValue): string =>
+  Array.isArray(v) ? `[${v.map((x) => JSON.stringify(x)).join(", ")}]` : JSON.stringify(v);
+
 class Printer implements PrintedProgram {
   readonly lines: string[] = [];
   readonly statements = new Map<Stmt, Span>();
@@ -82,7 +85,7 @@ class Printer implements PrintedProgram {
     this.#names.within({ buffers: f.params.map((p) => p.buffer), vars: [...f.scalars, ...chunk] }, () => {
       const scalars = f.scalars.map((v) => `${this.#names.var(v)}: ${typeText(v.dtype)}`);
       const params = f.params.map((p) => this.#declaration(p.buffer, p.role === "input" ? "" : `${p.role} `));
-      const over = f.chunk ? ` over ${chunk.map((v) => this.#typedVar(v)).join("..")}` : "";
+      const over = f.chunk ? ` over ${chunk.map((v) => this.#bound(v)).join("..")}` : "";
       const math = f.math === "default" ? "" : ` math ${f.math}`;
       const head = `${f.chunk ? "task" : "program"} ${quoteName(f.name)}(${[...scalars, ...params].join(", ")})`;
       this.functions.set(f.name, this.#line(0, `${head}${over}${math}${this.#notes(f.annotations)}`, ":"));
@@ -98,7 +101,10 @@ class Printer implements PrintedProgram {
   #notes(a: Annotations | undefined): string {
     const keys = Object.keys(a ?? {});
     if (!this.#annotated || keys.length === 0) return "";
-    return ` @{${keys.map((k) => `${JSON.stringify(k)}: ${JSON.stringify(a?.[k])}`).join(", ")}}`;
+    return ` @{${keys.map((k) => `${JSON.stringify(k)}: ${annotationValue(a![k]!)}`).join(", ")}}`;
+  }
+  #bound(v: Var): string {
+    return v.dtype === indexType ? this.#names.var(v) : `${typeText(v.dtype)} ${this.#names.var(v)}`;
   }
   #typedVar(v: Var): string {
     return v.dtype === indexType ? this.#names.var(v) : `${this.#names.var(v)}: ${typeText(v.dtype)}`;
