@@ -1,7 +1,7 @@
 /** Builds the Program of one fused group: every node's stages in one function, intermediates inside. */
-import { compare, constant, scalarLike, select } from "../../ir/expr/build.ts";
+import { buffer, compare, constant, scalarLike, select } from "../../ir/expr/build.ts";
 import { dtype, type ScalarType } from "../../ir/expr/dtype.ts";
-import type { Buffer, Expr } from "../../ir/expr/expr.ts";
+import type { Expr } from "../../ir/expr/expr.ts";
 import { visit } from "../../ir/expr/traverse.ts";
 import { staticDims, valueOf } from "../../ir/graph/build.ts";
 import type { Graph, Group, Node } from "../../ir/graph/graph.ts";
@@ -159,8 +159,13 @@ function capacity(t: Tensor, axis: number): number {
 function literalTensor(ids: IdSource, value: TensorValue, layout = plainLayout(value.dims.length)): Tensor {
   const type = dtype(value.type);
   const literal = constant(type, elementAt(value, 0));
-  const buffer: Buffer = new ComputeBuilder(ids).param("literal", value.type, value.dims, "constant").buffer;
-  return { buffer, dims: value.dims, layout, dtype: type, at: () => literal };
+  return {
+    buffer: buffer(ids, "literal", value.type, value.dims),
+    dims: value.dims,
+    layout,
+    dtype: type,
+    at: () => literal,
+  };
 }
 /** A name safe in program text: what a file calls a value, cleaned, made unique by the id. */
 const paramName = (name: string, id: ValueId): string => `${name.replace(/[^A-Za-z0-9_]/g, "_").slice(0, 32)}_${id}`;

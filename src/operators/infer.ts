@@ -12,6 +12,8 @@ import type { ExpandContext, OperatorRow, StaticType } from "./row.ts";
 
 /** Nodes whose inputs are constants are computed at compile time up to this many elements. */
 const foldLimit = 1 << 20;
+/** Most dimensions of a value. */
+const maxRank = 32;
 /** Composite operators expand into others at most this deep. */
 const maxExpansion = 8;
 
@@ -20,7 +22,10 @@ export function inferNode(values: ReadonlyMap<ValueId, Value>, node: Node, known
   const context = nodeContext({ values }, node, known);
   const row = lookupRow(node.op, node.domain, node.opset) ?? context.unsupported("no such operator");
   const types = row.infer(context);
-  for (const t of types) if (!isReasonable(t.dims)) context.invalid(`a result of shape [${t.dims}]`);
+  for (const { dims } of types) {
+    if (dims.length > maxRank) context.unsupported(`a result of ${dims.length} dimensions`);
+    if (!isReasonable(dims)) context.invalid(`a result of shape [${dims}]`);
+  }
   return types;
 }
 const isReasonable = (dims: readonly number[]): boolean =>

@@ -119,6 +119,7 @@ function aspectScales(
 }
 /** `floor(o · input / output)` when that is the map of every output to its source. */
 export function wholeRatio(axis: ResizeAxis, source: (o: number) => number, o: Expr): Expr | undefined {
+  if (axis.output > 1 << 20) return undefined;
   const divisor = greatestCommonDivisor(axis.input, axis.output);
   const [num, den] = [axis.input / divisor, axis.output / divisor];
   for (let i = 0; i < axis.output; i++) if (source(i) !== Math.floor((i * num) / den)) return undefined;

@@ -4,7 +4,7 @@ import { isFloat, type ScalarType } from "../../../ir/expr/dtype.ts";
 import type { BinaryOp, CompareOp, Expr } from "../../../ir/expr/expr.ts";
 import { elementwiseRow } from "../elementwise.ts";
 import { like, nanMax, nanMin, power, safeDivisor } from "../expressions.ts";
-import type { ComputeContext, OperatorRow } from "../row.ts";
+import type { ComputeContext, NodeContext, OperatorRow } from "../row.ts";
 import { anyType, floats, integers, numbers, unsignedIntegers } from "../shape-rules.ts";
 
 const arithmetic = (op: string, formula: (a: Expr, b: Expr) => Expr): OperatorRow =>
@@ -13,9 +13,9 @@ const bitwise = (op: string, name: BinaryOp, types: readonly ScalarType[]): Oper
   elementwiseRow(op, types, (_, a, b) => binary(name, a!, b!));
 const comparison = (op: string, name: CompareOp): OperatorRow =>
   elementwiseRow(op, anyType, (_, a, b) => compare(name, a!, b!), { result: "bool" });
-/** Any number of inputs, combined from the left. */
+/** Any number of inputs, combined from the right: a NaN-aware maximum repeats its left operand. */
 const variadic = (op: string, types: readonly ScalarType[], combine: (a: Expr, b: Expr) => Expr): OperatorRow =>
-  elementwiseRow(op, types, (_, ...x) => x.reduce(combine));
+  elementwiseRow(op, types, (_, ...x) => x.reduceRight((rest, e) => combine(e, rest)));
 
 function modulo(c: ComputeContext, a: Expr, b: Expr): Expr {
   if (c.attributes.int("fmod", 0) !== 0) return binary("mod", a, safeDivisor(b));
@@ -30,6 +30,12 @@ function mixedPower(c: ComputeContext, x: Expr, y: Expr): Expr {
 }
 const shift = (c: ComputeContext, a: Expr, b: Expr): Expr =>
   binary(c.attributes.string("direction", "") === "LEFT" ? "shl" : "shr", a, b);
+
+/** Both choices of Where have one type. */
+function chosenType(c: NodeContext): ScalarType {
+  const [x, y] = [c.require(1).dtype, c.require(2).dtype];
+  return x === y ? x : c.invalid(`choices of types ${x} and ${y}`);
+}
 
 export const binaryRows: readonly OperatorRow[] = [
   arithmetic("Add", add),
@@ -56,6 +62,6 @@ export const binaryRows: readonly OperatorRow[] = [
   elementwiseRow("Mean", floats, (_, ...x) => div(x.reduce(add), like(x[0]!, x.length))),
   elementwiseRow("Where", ["bool"], (_, condition, x, y) => select(condition!, x!, y!), {
     mixed: true,
-    result: (c) => c.require(1).dtype,
+    result: chosenType,
   }),
 ];

@@ -2,7 +2,7 @@
 import { add, floordiv, floormod, index, mul } from "../../../ir/expr/build.ts";
 import type { Expr } from "../../../ir/expr/expr.ts";
 import type { Tensor } from "../../../ir/loop/compute.ts";
-import { reshaped } from "../elements.ts";
+import { numbersOf, reshaped } from "../elements.ts";
 import { broadcastAt, dataIndex } from "../expressions.ts";
 import type { ComputeContext, NodeContext, OperatorRow, StaticType } from "../row.ts";
 import { broadcastDims, normalizeAxes, normalizeAxis, product, range } from "../shape-rules.ts";
@@ -230,7 +230,8 @@ const sliceRow: OperatorRow = {
 function splitSizes(c: NodeContext, axis: number): readonly number[] {
   const n = c.require(0).dims[axis]!;
   const asked = c.node.opset >= 13 ? c.constantInts(1) : c.attributes.ints("split");
-  const parts = c.attributes.int("num_outputs", c.node.outputs.length);
+  const parts = c.node.outputs.length;
+  if (c.attributes.int("num_outputs", parts) !== parts) c.invalid(`num_outputs is not the number of outputs, ${parts}`);
   const each = Math.ceil(n / parts);
   const sizes = asked ?? range(parts).map((i) => Math.max(Math.min(each, n - i * each), 0));
   if (sizes.reduce((a, b) => a + b, 0) !== n || sizes.some((s) => s < 0) || sizes.length !== c.node.outputs.length)
@@ -264,6 +265,7 @@ const gatherRow: OperatorRow = {
   infer: (c) => {
     const x = c.require(0);
     const axis = normalizeAxis(c, c.attributes.int("axis", 0), x.dims.length);
+    if (x.dims.length === 0) c.invalid("a scalar has no axis");
     checkIndices(c, 1, x.dims[axis]!);
     return [{ dtype: x.dtype, dims: [...x.dims.slice(0, axis), ...c.require(1).dims, ...x.dims.slice(axis + 1)] }];
   },
@@ -281,7 +283,9 @@ const gatherRow: OperatorRow = {
 };
 /** Refuses constant indices outside the axis; those known only at run time are limited to it. */
 function checkIndices(c: NodeContext, i: number, extent: number): void {
-  const indices = c.node.inputs[i] !== undefined && c.constant(i) ? c.constantInts(i)! : [];
+  const value = c.constant(i);
+  if (extent === 0 && product(c.require(i).dims) > 0) c.invalid("indices into an empty axis");
+  const indices = value ? numbersOf(value) : [];
   const bad = indices.find((n) => n < -extent || n >= extent);
   if (bad !== undefined) c.invalid(`index ${bad} is outside an axis of ${extent}`);
 }
