@@ -171,9 +171,9 @@ function bestNs(entry: bigint, run: Run, work: Work): number {
   const io = new BigUint64Array(1);
   const samples = timeEntry(entry, run.rt, 0n, addressOf(constants), io, {
     warmup: 1,
-    repeats: 3,
+    repeats: 5,
     minTimeMs: work.figureMs / 2,
-    maxTimeMs: work.figureMs * 4,
+    maxTimeMs: work.figureMs * 10,
   });
   freeAligned(sink);
   return Math.min(...samples);

@@ -5,7 +5,11 @@
  * region (bits 1..31) and an open bit. A worker enters by a compare-and-swap that finds the bit set, and
  * only then reads fn, ctx and n. The caller clears the bit once no chunk is left and waits for those
  * that entered. So a worker that is still asleep, or was never scheduled, is never waited for, and the
- * job's fields are written only while nobody can read them. */
+ * job's fields are written only while nobody can read them.
+ *
+ * Note [Out of the caller's way]. Linux wakes a thread on its waker's processor when it thinks that both will be short,
+ * and there the worker preempts, or waits for, the very thread that it is to help. So the workers may run everywhere
+ * but on the processor that the caller is on; when the caller is found on another one, they move out of its way. */
 #if defined(__linux__) && !defined(_GNU_SOURCE)
 #define _GNU_SOURCE
 #endif
@@ -30,10 +34,11 @@
 #define GENERATION_SHIFT 32
 
 /* How long a worker spins before it sleeps: outside of a run, and inside tw_runtime_begin/end. */
-#define IDLE_SPIN_NS 50000
+#define IDLE_SPIN_NS 100000
 #define RUN_SPIN_NS 2000000
-/* How long the caller spins for workers that entered before it gives up its time slice. */
-#define JOIN_SPIN_NS 20000
+/* With more threads than processors a spinning thread keeps the very thread that it waits for from running, so it
+ * offers its processor to others after this long. Otherwise it does not: the scheduler takes it for a sacrifice. */
+#define CROWDED_SPIN_NS 10000
 
 struct tw_runtime {
   _Alignas(CACHE_LINE) _Atomic uint64_t state;
@@ -49,8 +54,13 @@ struct tw_runtime {
   atomic_flag in_use;
   _Alignas(CACHE_LINE) int threads;
   pid_t pid;
+  int crowded;
   pthread_t *workers;
-#ifndef __linux__
+#ifdef __linux__
+  int avoids_caller;
+  _Atomic int caller_cpu;
+  cpu_set_t allowed;
+#else
   pthread_mutex_t lock;
   pthread_cond_t wake;
 #endif
@@ -150,8 +160,10 @@ static int spin(tw_runtime *rt, uint32_t done) {
       relax();
     }
     if (atomic_load_explicit(&rt->stop, memory_order_relaxed)) return 1;
-    int64_t limit = atomic_load_explicit(&rt->runs, memory_order_relaxed) > 0 ? RUN_SPIN_NS : IDLE_SPIN_NS;
-    if (tw_now() - start > limit) return 0;
+    const int64_t limit = atomic_load_explicit(&rt->runs, memory_order_relaxed) > 0 ? RUN_SPIN_NS : IDLE_SPIN_NS;
+    const int64_t elapsed = tw_now() - start;
+    if (elapsed > limit) return 0;
+    if (rt->crowded && elapsed > CROWDED_SPIN_NS) sched_yield();
   }
 }
 
@@ -168,17 +180,42 @@ static void *worker_main(void *argument) {
   return NULL;
 }
 
+#ifdef __linux__
 static void pin(pthread_t thread, int cpu) {
-#if defined(__linux__) && defined(__GLIBC__)
   cpu_set_t set;
   CPU_ZERO(&set);
   CPU_SET(cpu, &set);
   pthread_setaffinity_np(thread, sizeof set, &set);
+}
+
+/* Decides whether there are processors enough to keep the workers off the caller's. */
+static void plan_placement(tw_runtime *rt, int threads, int pinned) {
+  rt->caller_cpu = -1;
+  if (sched_getaffinity(0, sizeof rt->allowed, &rt->allowed)) return;
+  rt->crowded = CPU_COUNT(&rt->allowed) < threads;
+  rt->avoids_caller = !pinned && !rt->crowded;
+}
+
+static void clear_the_way(tw_runtime *rt) {
+  if (!rt->avoids_caller) return;
+  const int cpu = sched_getcpu();
+  if (cpu < 0 || cpu == atomic_load_explicit(&rt->caller_cpu, memory_order_relaxed)) return;
+  atomic_store_explicit(&rt->caller_cpu, cpu, memory_order_relaxed);
+  cpu_set_t rest = rt->allowed;
+  CPU_CLR(cpu, &rest);
+  for (int i = 1; i < rt->threads; i++) pthread_setaffinity_np(rt->workers[i - 1], sizeof rest, &rest);
+}
 #else
+static void pin(pthread_t thread, int cpu) {
   (void)thread;
   (void)cpu;
-#endif
 }
+static void plan_placement(tw_runtime *rt, int threads, int pinned) {
+  rt->crowded = sysconf(_SC_NPROCESSORS_ONLN) < threads;
+  (void)pinned;
+}
+static void clear_the_way(tw_runtime *rt) { (void)rt; }
+#endif
 
 tw_runtime *tw_runtime_create_pinned(int threads, const int *cpus, int cpu_count) {
   void *memory = NULL;
@@ -195,6 +232,7 @@ tw_runtime *tw_runtime_create_pinned(int threads, const int *cpus, int cpu_count
   pthread_mutex_init(&rt->lock, NULL);
   pthread_cond_init(&rt->wake, NULL);
 #endif
+  plan_placement(rt, threads, cpu_count > 0);
   for (int i = 1; i < threads; i++) {
     if (pthread_create(&rt->workers[i - 1], NULL, worker_main, rt)) break;
     if (cpu_count > 0) pin(rt->workers[i - 1], cpus[(i - 1) % cpu_count]);
@@ -226,6 +264,7 @@ int tw_runtime_threads(const tw_runtime *rt) { return rt ? rt->threads : 1; }
 void tw_runtime_begin(tw_runtime *rt) {
   if (!rt || rt->threads == 1) return;
   atomic_fetch_add(&rt->runs, 1);
+  clear_the_way(rt);
   if (atomic_load(&rt->sleepers) > 0) wake(rt, rt->threads);
 }
 
@@ -238,9 +277,9 @@ static void wait_for_active(tw_runtime *rt) {
   int64_t start = 0;
   for (uint32_t spins = 1; atomic_load_explicit(&rt->state, memory_order_acquire) & ACTIVE_MASK; spins++) {
     relax();
-    if (spins % 64) continue;
+    if (!rt->crowded || spins % 64) continue;
     if (!start) start = tw_now();
-    if (tw_now() - start > JOIN_SPIN_NS) sched_yield();
+    if (tw_now() - start > CROWDED_SPIN_NS) sched_yield();
   }
 }
 
@@ -251,6 +290,7 @@ static void run_region(tw_runtime *rt, tw_task_fn fn, void *ctx, int64_t n) {
   rt->min_chunk = n / (16 * (int64_t)rt->threads);
   if (rt->min_chunk < 1) rt->min_chunk = 1;
   atomic_store_explicit(&rt->next, 0, memory_order_relaxed);
+  clear_the_way(rt);
   uint64_t generation = (atomic_load_explicit(&rt->state, memory_order_relaxed) >> GENERATION_SHIFT) + 1;
   /* Sequentially consistent against the worker's "sleepers += 1, then look again". */
   atomic_store(&rt->state, (generation << GENERATION_SHIFT) | OPEN);
