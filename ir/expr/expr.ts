@@ -39,8 +39,9 @@ export type UnaryOp =
   | "erf"
   | "isnan"
   | "isinf";
-/** `fma(a,b,c)` rounds once; `bitcast(x)` reinterprets between types of equal total bits. */
-export type Intrinsic = "fma" | "bitcast" | "prefetch";
+/** `fma(a,b,c)` rounds once; `bitcast(x)` reinterprets between types of equal total bits. `scheduleBarrier()`: instructions are
+ * not moved across it by the back end. */
+export type Intrinsic = "fma" | "bitcast" | "prefetch" | "scheduleBarrier";
 
 export interface Const {
   readonly kind: "const";

@@ -131,6 +131,7 @@ function reduceThunk(e: VectorReduce, sub: (c: Expr) => Thunk): Thunk {
 function callThunk(e: Call, sub: (c: Expr) => Thunk): Thunk {
   switch (e.callee) {
     case "prefetch":
+    case "scheduleBarrier":
       return () => 0;
     case "fma": {
       const [a, b, c] = e.args.map(sub) as [Thunk, Thunk, Thunk];

@@ -31,11 +31,8 @@ function schedule(s: Schedule, { machine, threads }: RecipeContext): void {
   const facts = convFacts(stage.block, machine);
   const epilogue = isParam(s.program.functions[0]!, stage.writes[0]!) ? copyOut(s, conv) : consumerOf(s, conv);
   const [n, co, h, w, ci] = s.loops(epilogue) as [LoopRef, LoopRef, LoopRef, LoopRef, LoopRef];
-  const points = bestPoints(
-    machine,
-    { ...facts.problem, extent: s.extent(w)!, vectorBlocks: s.extent(co)! },
-    facts.vectors,
-  );
+  const problem = { ...facts.problem, extent: s.extent(w)!, vectorBlocks: s.extent(co)! };
+  const points = Math.min(bestPoints(machine, problem, facts.vectors), facts.dense ? 32 : longestWindowedTile);
   const [wTile, wPoint] = splitPoints(s, w, points);
   const [coTile, coBlock] = s.split(co, { factor: facts.vectors, tail: "exact" });
   s.reorder(n, coTile, h, wTile, coBlock, wPoint, ci);
@@ -53,7 +50,11 @@ function consumerOf(s: Schedule, conv: BlockRef): BlockRef {
   return s.consumers(conv).at(-1)!;
 }
 
+/** Pixels of a depthwise or pooling tile at most: longer ones ran at a third of the speed on maps beyond L2. */
+const longestWindowedTile = 14;
+
 interface ConvFacts {
+  readonly dense: boolean;
   readonly vectors: number;
   readonly channelUnroll: number;
   readonly problem: { readonly depth: number; readonly outputBytes: number };
@@ -67,6 +68,7 @@ function convFacts(b: Block, m: Machine): ConvFacts {
   const weights = b.reads.find((r) => r.buffer.shape.length === 6)?.buffer;
   const vectors = dense && weights ? constantValue(weights.shape[5]!)! / m.lanes : 1;
   return {
+    dense,
     vectors,
     channelUnroll: dense ? unrolledChannels(reductions[0]!, m.lanes) : 1,
     problem: { depth, outputBytes },
@@ -84,7 +86,9 @@ function scheduleAccumulation(s: Schedule, conv: BlockRef, facts: ConvFacts): vo
   const spatial = of("spatial");
   const reductions = of("reduction");
   const lane = spatial.at(-1)!;
-  const tile = spatial.slice(0, -1);
+  // Channel blocks innermost: each broadcast pixel serves all of them and is dead afterwards.
+  const blocks = axes[1]!.loop?.var.id;
+  const tile = [...spatial.slice(0, -1)].sort((a, b) => Number(a.id === blocks) - Number(b.id === blocks));
   const dense = facts.channelUnroll > 1 && reductions.length === 3;
   if (dense) {
     const [icOuter, icInner] = s.split(reductions[0]!, { factor: facts.channelUnroll, tail: "exact" });
@@ -96,7 +100,10 @@ function scheduleAccumulation(s: Schedule, conv: BlockRef, facts: ConvFacts): vo
     s.reorder(...reductions, ...tile, lane);
     if (reductions[0]) s.decomposeReduction(conv, reductions[0]);
     const window = reductions.reduce((p, l) => p * s.extent(l)!, 1);
-    if (window <= 64) for (const l of reductions) s.unroll(l);
+    if (window <= 64) {
+      for (const l of reductions) s.unroll(l);
+      s.annotate(reductions.at(-1)!, "schedule_barrier", true);
+    }
   }
   unrollTile(s, conv, tile, lane);
   s.setScope(conv, block.writes[0]!.buffer.name, "register");
