@@ -126,7 +126,9 @@ class NetworkBuilder {
     const flat = this.#node("Flatten", "flatten", [pooled], { axis: 1 });
     const weight = this.#weights("classifier.weight", [classes, channels], Math.sqrt(1 / channels));
     const bias = this.#weights("classifier.bias", [classes], 0.01);
-    return this.#node("Gemm", "logits", [flat, weight, bias], { transB: 1 });
+    const logits = this.#node("Gemm", "logits", [flat, weight, bias], { transB: 1 });
+    this.graph.update(logits, { type: { dtype: "float32", dims: [1, classes] } });
+    return logits;
   }
 
   #batchNormalization(name: string, x: ValueId, channels: number): ValueId {

@@ -24,7 +24,7 @@ export interface OnnxLimits {
 }
 
 /** The limits that hold unless the caller says otherwise. */
-export const defaultLimits: OnnxLimits = {
+const defaultLimits: OnnxLimits = {
   modelBytes: 2 ** 31 - 1,
   tensorBytes: 8 * 2 ** 30,
   sparseBytes: 256 * 2 ** 20,

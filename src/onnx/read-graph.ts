@@ -23,7 +23,7 @@ import { decodeSparseTensor, decodeTensor, type TensorSource, unsupportedElement
 import { bindShapes, declaredType, type InputShapes, type SymbolBindings } from "./value-types.ts";
 
 /** Oldest and newest opset of the default domain that is read. */
-export const opsetRange = { oldest: 7, newest: 27 } as const;
+const opsetRange = { oldest: 7, newest: 27 } as const;
 
 /** Operators that opset 7 left as they were, so that older models that use them mean the same. */
 const sameBeforeOldest = new Set(["Conv", "GlobalAveragePool", "GlobalMaxPool", "Identity", "Not", "Transpose"]);

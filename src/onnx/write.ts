@@ -27,7 +27,8 @@ const text = new TextEncoder();
 
 /**
  * Serializes a graph: constants as initializers in raw form, known types of inner values as value_info. Reading the
- * bytes again gives the same graph, ids aside.
+ * bytes again gives the same graph, ids aside. Inputs and outputs should have types (ONNX demands it of files; run
+ * inference first where they lack them).
  * @throws UnsupportedError [onnx/unwritable] for attributes the reader did not decode and for values in blocked layouts,
  * InputError [onnx/mixed-opsets] when nodes of one domain have different opsets
  */
