@@ -173,7 +173,7 @@ function bestNs(entry: bigint, run: Run, work: Work): number {
     warmup: 1,
     repeats: 5,
     minTimeMs: work.figureMs / 2,
-    maxTimeMs: work.figureMs * 10,
+    maxTimeMs: work.figureMs * 5,
   });
   freeAligned(sink);
   return Math.min(...samples);
