@@ -4,6 +4,7 @@ import type { ScalarType } from "../../ir/expr/dtype.ts";
 import type { Expr } from "../../ir/expr/expr.ts";
 import { type Layout, plainLayout, sameLayout, withoutHalo } from "../../ir/graph/layout.ts";
 import { type ReduceOp, reduce, type StageOptions, type Tensor } from "../../ir/loop/compute.ts";
+import type { Annotations } from "../../ir/loop/program.ts";
 import { broadcastAt, workingType } from "./expressions.ts";
 import type { ComputeContext } from "./row.ts";
 
@@ -35,23 +36,22 @@ export function reduceStage(c: ComputeContext, s: ReductionStage): Tensor {
   return builder.compute(s.name, s.type, s.dims, (...i) => reduce(s.op, s.value(i, vars), axes), s.options);
 }
 
-/** Emits the stage that makes output `o`, in the layout the graph wants; `value` is cast to the output's type. */
+/** Emits the stage that makes an output (by default the first), in the layout the graph wants; `value` is cast to the output's type. */
 export function outputStage(
   c: ComputeContext,
   name: string,
   value: (...indices: Expr[]) => Expr,
-  o = 0,
-  annotations?: StageOptions["annotations"],
+  { output = 0, annotations }: { readonly output?: number; readonly annotations?: Annotations } = {},
 ): Tensor {
-  const { dtype, dims } = c.output(o);
-  const options = { layout: c.layout(o), ...(annotations ? { annotations } : {}) };
+  const { dtype, dims } = c.output(output);
+  const options = { ...layoutOption(c, true, output), ...(annotations ? { annotations } : {}) };
   return c.builder.compute(name, dtype, dims, (...i) => cast(dtype, value(...i)), options);
 }
 /** `t` itself when it already has output `o`'s type and layout, else a copy that has. */
 export function asOutput(c: ComputeContext, t: Tensor, name: string, o = 0): Tensor {
   const wanted = c.layout(o) ?? plainLayout(t.dims.length);
   if (t.dtype.scalar === c.output(o).dtype && sameLayout(t.layout, wanted)) return t;
-  return outputStage(c, name, (...i) => t.at(...i), o);
+  return outputStage(c, name, (...i) => t.at(...i), { output: o });
 }
 /** The elements of `t`, halves widened to float32. */
 export const wide = (t: Tensor, ...indices: Expr[]): Expr => cast(workingType(t.dtype.scalar), t.at(...indices));

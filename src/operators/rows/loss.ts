@@ -94,7 +94,9 @@ export const lossRows: readonly OperatorRow[] = [
     compute: (c) => {
       const scores = logSoftmax(c, c.input(0));
       const loss = lossOf(c, scores);
-      return wants(c, 1) ? [loss, outputStage(c, "log_probability_out", (...i) => scores.at(...i), 1)] : [loss];
+      return wants(c, 1)
+        ? [loss, outputStage(c, "log_probability_out", (...i) => scores.at(...i), { output: 1 })]
+        : [loss];
     },
   },
 ];

@@ -128,7 +128,7 @@ const transposeRow: OperatorRow = {
     const x = c.input(0);
     const perm = permutation(c);
     const place = (i: readonly Expr[]): Expr[] => x.dims.map((_, a) => i[perm.indexOf(a)]!);
-    return [outputStage(c, "transpose", (...i) => x.at(...place(i)), 0, { op: "Transpose", perm })];
+    return [outputStage(c, "transpose", (...i) => x.at(...place(i)), { annotations: { op: "Transpose", perm } })];
   },
 };
 
@@ -198,9 +198,10 @@ function sliceSpec(c: NodeContext): SliceSpec {
   const steps = (c.node.opset >= 10 ? c.constantInts(4) : undefined) ?? starts.map(() => 1);
   if (ends.length !== starts.length || axes.length !== starts.length || steps.length !== starts.length)
     c.invalid("starts, ends, axes and steps differ in length");
+  if (steps.includes(0)) c.invalid("a step of 0");
   const along = dims.map((n, a) => {
     const k = axes.indexOf(a);
-    return k < 0 ? { start: 0, step: 1, count: n } : sliceAxis(c, n, starts[k]!, ends[k]!, steps[k]!);
+    return k < 0 ? { start: 0, step: 1, count: n } : sliceAxis(n, starts[k]!, ends[k]!, steps[k]!);
   });
   return {
     starts: along.map((s) => s.start),
@@ -208,8 +209,8 @@ function sliceSpec(c: NodeContext): SliceSpec {
     counts: along.map((s) => s.count),
   };
 }
-function sliceAxis(c: NodeContext, n: number, from: number, to: number, step: number) {
-  if (step === 0) c.invalid("a step of 0");
+/** NumPy's slice of an axis of extent `n`. */
+function sliceAxis(n: number, from: number, to: number, step: number) {
   const limit = (v: number, low: number, high: number): number => Math.min(Math.max(v < 0 ? v + n : v, low), high);
   const start = step > 0 ? limit(from, 0, n) : limit(from, 0, n - 1);
   const end = step > 0 ? limit(to, 0, n) : limit(to, -1, n - 1);
@@ -254,7 +255,9 @@ const splitRow: OperatorRow = {
     return splitSizes(c, axis).map((n, o) => {
       const offset = start;
       start += n;
-      return outputStage(c, "split", (...i) => x.at(...i.map((e, a) => (a === axis ? add(e, offset) : e))), o);
+      return outputStage(c, "split", (...i) => x.at(...i.map((e, a) => (a === axis ? add(e, offset) : e))), {
+        output: o,
+      });
     });
   },
 };

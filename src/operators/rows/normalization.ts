@@ -85,11 +85,10 @@ function computeLayerNormalization(c: ComputeContext): Tensor[] {
       const scaled = mul(centred, wideBroadcast(scale, i));
       return shift ? add(scaled, wideBroadcast(shift, i)) : scaled;
     },
-    0,
-    { op: "Normalization", node: "LayerNormalization", part: "scale" },
+    { annotations: { op: "Normalization", node: "LayerNormalization", part: "scale" } },
   );
   const statistics = [mean, inverse].flatMap((t, k) =>
-    wants(c, k + 1) ? [outputStage(c, "statistic", (...i) => t.at(...i), k + 1)] : [],
+    wants(c, k + 1) ? [outputStage(c, "statistic", (...i) => t.at(...i), { output: k + 1 })] : [],
   );
   return [y, ...statistics];
 }
@@ -197,7 +196,7 @@ function runningStage(c: ComputeContext, running: number, batch: Tensor, o: numb
       const before = cast(now.dtype.scalar, c.input(running).at(i!));
       return add(mul(before, like(now, momentum)), mul(now, like(now, 1 - momentum)));
     },
-    o,
+    { output: o },
   );
 }
 function inferBatchNormalization(c: NodeContext): StaticType[] {

@@ -45,7 +45,9 @@ function computeResize(c: ComputeContext) {
   const axes = resizeAxes(c);
   const m = modes(c);
   return [
-    outputStage(c, "resize", (...i) => x.at(...i.map((o, a) => sourceIndex(axes[a]!, m, o))), 0, { op: "Resize" }),
+    outputStage(c, "resize", (...i) => x.at(...i.map((o, a) => sourceIndex(axes[a]!, m, o))), {
+      annotations: { op: "Resize" },
+    }),
   ];
 }
 const row = (op: string, since: number): OperatorRow => ({

@@ -69,7 +69,7 @@ function computeSoftmax(c: ComputeContext): Tensor[] {
   });
   const value = (i: readonly Expr[]): Expr =>
     powers ? div(powers.at(...i), total.at(...s.keep(i))) : sub(shifted(i), log(total.at(...s.keep(i))));
-  return [outputStage(c, "softmax", (...i) => value(i), 0, annotations("normalize"))];
+  return [outputStage(c, "softmax", (...i) => value(i), { annotations: annotations("normalize") })];
 }
 /** One where the first maximum of each slice lies, else zero. */
 function computeHardmax(c: ComputeContext): Tensor[] {

@@ -51,13 +51,14 @@ const copyRow = (op: string, since: number): OperatorRow => ({
   compute: (c) => {
     const x = c.input(0);
     const y = outputStage(c, "copy", (...i) => x.at(...i));
-    return wants(c, 1) ? [y, outputStage(c, "mask", () => cast(c.output(1).dtype, bool(true)), 1)] : [y];
+    return wants(c, 1) ? [y, outputStage(c, "mask", () => cast(c.output(1).dtype, bool(true)), { output: 1 })] : [y];
   },
 });
 function checkInference(c: NodeContext): void {
   if (c.node.op !== "Dropout" || c.node.opset < 12 || c.node.inputs[2] === undefined) return;
-  const ratio = c.type(1) ? (c.constantInts(1)?.[0] ?? 0.5) : 0.5;
-  if (ratio !== 0 && c.constantInts(2)?.[0] !== 0) c.unsupported("dropout in training mode");
+  if (c.constantInts(2)?.[0] === 0) return;
+  const ratio = c.constantInts(1)?.[0] ?? 0.5;
+  if (ratio !== 0) c.unsupported("dropout in training mode");
 }
 
 export const unaryRows: readonly OperatorRow[] = [
