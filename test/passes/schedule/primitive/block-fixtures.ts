@@ -6,7 +6,7 @@ import { channelBlocked, type Layout, plainLayout } from "../../../../ir/graph/l
 import { runProgram } from "../../../../ir/interp/run.ts";
 import { ComputeBuilder, sum, type Tensor } from "../../../../ir/loop/compute.ts";
 import type { Block, Program } from "../../../../ir/loop/program.ts";
-import { rewriteStmt, mapBodies } from "../../../../ir/loop/traverse.ts";
+import { mapBodies, rewriteStmt } from "../../../../ir/loop/traverse.ts";
 import { type BlockId, IdSource, type VarId } from "../../../../ir/support/ids.ts";
 import { invariant } from "../../../../ir/support/invariant.ts";
 import { compactBuffers } from "../../../../passes/lower/compact-buffers.ts";
@@ -14,7 +14,10 @@ import type { BlockRef, LoopRef, Primitive } from "../../../../passes/schedule/p
 import { blockRef, blocksIn, loopRef, loopsAround } from "../../../../passes/schedule/tree.ts";
 
 /** A program whose outputs are what `define` gives back. */
-export function build(define: (b: ComputeBuilder) => Tensor | Tensor[], math: "strict" | "default" = "default"): Program {
+export function build(
+  define: (b: ComputeBuilder) => Tensor | Tensor[],
+  math: "strict" | "default" = "default",
+): Program {
   const b = new ComputeBuilder(new IdSource());
   const outputs = define(b);
   return b.finish("f", Array.isArray(outputs) ? outputs : [outputs], { math });
@@ -69,9 +72,15 @@ export function convolution(s: ConvShape): Program {
         sum(mul(x.at(b0!, ic.var, at(y!, kh.var), at(v!, kw.var)), weight.at(c!, ic.var, kh.var, kw.var)), ic, kh, kw),
       { layout: layouts[middle]! },
     );
-    return b.compute("out", "float32", [n, co, h, w], (b0, c, y, v) => max(add(conv.at(b0!, c!, y!, v!), bias.at(c!)), 0), {
-      layout: haloed,
-    });
+    return b.compute(
+      "out",
+      "float32",
+      [n, co, h, w],
+      (b0, c, y, v) => max(add(conv.at(b0!, c!, y!, v!), bias.at(c!)), 0),
+      {
+        layout: haloed,
+      },
+    );
   });
 }
 
@@ -81,8 +90,7 @@ export const named = (p: Program, name: string): BlockRef => {
   return blockRef(found);
 };
 /** The k-th loop around a block, outermost first. */
-export const loopOf = (p: Program, name: string, k: number): LoopRef =>
-  loopRef(loopsAround(p, named(p, name).id)[k]!);
+export const loopOf = (p: Program, name: string, k: number): LoopRef => loopRef(loopsAround(p, named(p, name).id)[k]!);
 export const deadBlock: BlockRef = { kind: "block", id: 99_999 as BlockId, name: "gone" };
 export const deadLoop: LoopRef = { kind: "loop", id: 99_999 as VarId, name: "gone" };
 

@@ -1,13 +1,32 @@
 import { describe, expect, it } from "vitest";
 import { add, buffer, load, mul, sub, variable } from "../../../../ir/expr/build.ts";
-import { block, forLoop, iterVar, pointRegion, primFunc, program as makeProgram, store } from "../../../../ir/loop/build.ts";
+import {
+  block,
+  forLoop,
+  iterVar,
+  program as makeProgram,
+  pointRegion,
+  primFunc,
+  store,
+} from "../../../../ir/loop/build.ts";
 import { IdSource } from "../../../../ir/support/ids.ts";
 import { printProgram } from "../../../../ir/text/printer.ts";
+import { compactBuffers } from "../../../../passes/lower/compact-buffers.ts";
 import { cacheRead } from "../../../../passes/schedule/primitive/cache-read.ts";
 import { computeAt } from "../../../../passes/schedule/primitive/compute-at.ts";
 import { split } from "../../../../passes/schedule/primitive/split.ts";
-import { compactBuffers } from "../../../../passes/lower/compact-buffers.ts";
-import { apply, build, chain, convolution, deadBlock, expectRefused, expectTwins, loopOf, matmul, named } from "./block-fixtures.ts";
+import {
+  apply,
+  build,
+  chain,
+  convolution,
+  deadBlock,
+  expectRefused,
+  expectTwins,
+  loopOf,
+  matmul,
+  named,
+} from "./block-fixtures.ts";
 
 describe("cacheRead", () => {
   it("copies what the block reads, before its outermost loop", () => {
@@ -37,11 +56,21 @@ describe("cacheRead", () => {
   });
 
   it("refuses a block that is gone", () => {
-    expectRefused(cacheRead, chain(2, 2), { block: deadBlock, buffer: "y", scope: "stack" }, { rule: "found", at: "gone" });
+    expectRefused(
+      cacheRead,
+      chain(2, 2),
+      { block: deadBlock, buffer: "y", scope: "stack" },
+      { rule: "found", at: "gone" },
+    );
   });
   it("refuses a buffer that the block does not read", () => {
     const p = chain(2, 2);
-    expectRefused(cacheRead, p, { block: named(p, "y"), buffer: "z", scope: "stack" }, { rule: "reads-buffer", at: "y" });
+    expectRefused(
+      cacheRead,
+      p,
+      { block: named(p, "y"), buffer: "z", scope: "stack" },
+      { rule: "reads-buffer", at: "y" },
+    );
   });
   it("refuses a symbolic shape", () => {
     const ids = new IdSource();
@@ -56,14 +85,27 @@ describe("cacheRead", () => {
       writes: [pointRegion(y, [v])],
       body: store(y, [v], load(x, [v])),
     });
-    const params = [{ buffer: x, role: "input" as const }, { buffer: y, role: "output" as const }];
+    const params = [
+      { buffer: x, role: "input" as const },
+      { buffer: y, role: "output" as const },
+    ];
     const p = makeProgram([primFunc({ name: "f", params, scalars: [n], body: forLoop(i, n, body) })], ids);
-    expectRefused(cacheRead, p, { block: named(p, "y"), buffer: "x", scope: "stack" }, { rule: "static-shape", at: "y" });
+    expectRefused(
+      cacheRead,
+      p,
+      { block: named(p, "y"), buffer: "x", scope: "stack" },
+      { rule: "static-shape", at: "y" },
+    );
   });
   it("refuses a buffer that the same nest writes", () => {
     const p = chain(4, 4);
     const { program } = apply(computeAt, p, { block: named(p, "y"), loop: loopOf(p, "z", 0) });
-    expectRefused(cacheRead, program, { block: named(program, "z"), buffer: "y", scope: "stack" }, { rule: "written-before", at: "y" });
+    expectRefused(
+      cacheRead,
+      program,
+      { block: named(program, "z"), buffer: "y", scope: "stack" },
+      { rule: "written-before", at: "y" },
+    );
   });
   it("refuses to copy elements that nothing writes", () => {
     const p = build((b) => {
@@ -72,6 +114,11 @@ describe("cacheRead", () => {
       b.write(y, "even", [4], (i) => ({ at: [mul(i!, 2)], value: x.at(i!) }));
       return b.compute("z", "float32", [3], (i) => sub(y.at(mul(i!, 2)), 1));
     });
-    expectRefused(cacheRead, p, { block: named(p, "z"), buffer: "y", scope: "stack" }, { rule: "read-defined", at: "z" });
+    expectRefused(
+      cacheRead,
+      p,
+      { block: named(p, "z"), buffer: "y", scope: "stack" },
+      { rule: "read-defined", at: "z" },
+    );
   });
 });

@@ -1,10 +1,21 @@
 import { describe, expect, it } from "vitest";
 import { mul } from "../../../../ir/expr/build.ts";
+import { printProgram } from "../../../../ir/text/printer.ts";
 import { cacheWrite } from "../../../../passes/schedule/primitive/cache-write.ts";
 import { decomposeReduction } from "../../../../passes/schedule/primitive/decompose-reduction.ts";
 import { reverseComputeAt } from "../../../../passes/schedule/primitive/reverse-compute-at.ts";
-import { printProgram } from "../../../../ir/text/printer.ts";
-import { apply, build, chain, convolution, deadBlock, expectRefused, expectTwins, loopOf, matmul, named } from "./block-fixtures.ts";
+import {
+  apply,
+  build,
+  chain,
+  convolution,
+  deadBlock,
+  expectRefused,
+  expectTwins,
+  loopOf,
+  matmul,
+  named,
+} from "./block-fixtures.ts";
 
 describe("cacheWrite", () => {
   it("copies the whole result after the outermost loop", () => {
@@ -28,16 +39,28 @@ describe("cacheWrite", () => {
   it("leaves the halo of a haloed buffer to its own blocks", () => {
     const p = convolution({ ci: 3, co: 5, h: 2, w: 3, middle: "halo" });
     const { program } = apply(cacheWrite, p, { block: named(p, "conv"), buffer: "conv", scope: "stack" });
-    expect(printProgram(program)).toContain("block conv_stack_copy(vd0: spatial 1 = d0, vd1: spatial 2 = d1, vd2: spatial 2 = d2");
+    expect(printProgram(program)).toContain(
+      "block conv_stack_copy(vd0: spatial 1 = d0, vd1: spatial 2 = d1, vd2: spatial 2 = d2",
+    );
     expectTwins(p, program);
   });
 
   it("refuses a block that is gone", () => {
-    expectRefused(cacheWrite, chain(2, 2), { block: deadBlock, buffer: "y", scope: "stack" }, { rule: "found", at: "gone" });
+    expectRefused(
+      cacheWrite,
+      chain(2, 2),
+      { block: deadBlock, buffer: "y", scope: "stack" },
+      { rule: "found", at: "gone" },
+    );
   });
   it("refuses a buffer that the block does not write", () => {
     const p = chain(2, 2);
-    expectRefused(cacheWrite, p, { block: named(p, "y"), buffer: "x", scope: "stack" }, { rule: "writes-buffer", at: "y" });
+    expectRefused(
+      cacheWrite,
+      p,
+      { block: named(p, "y"), buffer: "x", scope: "stack" },
+      { rule: "writes-buffer", at: "y" },
+    );
   });
   it("refuses writes with gaps", () => {
     const p = build((b) => {
@@ -46,7 +69,12 @@ describe("cacheWrite", () => {
       b.write(y, "even", [4], (i) => ({ at: [mul(i!, 2)], value: x.at(i!) }));
       return y;
     });
-    expectRefused(cacheWrite, p, { block: named(p, "even"), buffer: "y", scope: "stack" }, { rule: "exact-writes", at: "even" });
+    expectRefused(
+      cacheWrite,
+      p,
+      { block: named(p, "even"), buffer: "y", scope: "stack" },
+      { rule: "exact-writes", at: "even" },
+    );
   });
   it("refuses a second writer of the same elements", () => {
     const p = matmul(3, 4, 5);
@@ -58,6 +86,11 @@ describe("cacheWrite", () => {
   it("refuses when a reader stands in the same nest", () => {
     const p = chain(4, 4);
     const { program } = apply(reverseComputeAt, p, { block: named(p, "z"), loop: loopOf(p, "y", 0) });
-    expectRefused(cacheWrite, program, { block: named(program, "y"), buffer: "y", scope: "stack" }, { rule: "readers-outside", at: "z" });
+    expectRefused(
+      cacheWrite,
+      program,
+      { block: named(program, "y"), buffer: "y", scope: "stack" },
+      { rule: "readers-outside", at: "z" },
+    );
   });
 });

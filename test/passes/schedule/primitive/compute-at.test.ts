@@ -9,7 +9,20 @@ import { computeAt } from "../../../../passes/schedule/primitive/compute-at.ts";
 import { decomposeReduction } from "../../../../passes/schedule/primitive/decompose-reduction.ts";
 import { reorder } from "../../../../passes/schedule/primitive/reorder.ts";
 import { split } from "../../../../passes/schedule/primitive/split.ts";
-import { apply, build, chain, deadBlock, deadLoop, editBlock, expectRefused, expectTwins, halo, loopOf, matmul, named } from "./block-fixtures.ts";
+import {
+  apply,
+  build,
+  chain,
+  deadBlock,
+  deadLoop,
+  editBlock,
+  expectRefused,
+  expectTwins,
+  halo,
+  loopOf,
+  matmul,
+  named,
+} from "./block-fixtures.ts";
 
 /** y = 2x, z[i] = y[i] + y[i + 1] + y[i + 2]. */
 const stencil = (n: number): Program =>
@@ -51,13 +64,16 @@ describe("computeAt", () => {
     const p = build((b) => {
       const x = b.param("x", "float32", [1, 5, 4, 7], "input", channelBlocked(4, 4));
       const w = b.param("w", "float32", [3, 3], "constant");
-      const y = b.compute("y", "float32", [1, 5, 4, 7], (n, c, h, v) => max(x.at(n!, c!, h!, v!), 0), { layout: channelBlocked(4, 4, halo) });
+      const y = b.compute("y", "float32", [1, 5, 4, 7], (n, c, h, v) => max(x.at(n!, c!, h!, v!), 0), {
+        layout: channelBlocked(4, 4, halo),
+      });
       const [kh, kw] = [b.reduceAxis("kh", 3), b.reduceAxis("kw", 3)];
       return b.compute(
         "z",
         "float32",
         [1, 5, 4, 7],
-        (n, c, h, v) => sum(mul(y.at(n!, c!, sub(add(h!, kh.var), 1), sub(add(v!, kw.var), 1)), w.at(kh.var, kw.var)), kh, kw),
+        (n, c, h, v) =>
+          sum(mul(y.at(n!, c!, sub(add(h!, kh.var), 1), sub(add(v!, kw.var), 1)), w.at(kh.var, kw.var)), kh, kw),
         { layout: channelBlocked(4, 4) },
       );
     });
@@ -68,7 +84,11 @@ describe("computeAt", () => {
     }
   });
   it("inverts a producer that writes quotient and remainder", () => {
-    const dims = [{ axis: 1, divisor: 4 }, { axis: 0, divisor: 1 }, { axis: 1, divisor: 1, modulus: 4 }];
+    const dims = [
+      { axis: 1, divisor: 4 },
+      { axis: 0, divisor: 1 },
+      { axis: 1, divisor: 1, modulus: 4 },
+    ];
     const p = build((b) => {
       const x = b.param("x", "float32", [3, 10], "input");
       const y = b.declare("y", "float32", [3, 12], { name: "b", rank: 2, dims });
@@ -121,7 +141,12 @@ describe("computeAt", () => {
       const y = b.compute("y", "float32", [4], (i) => x.at(i!));
       return [b.compute("z", "float32", [4], (i) => y.at(i!)), b.compute("t", "float32", [4], (i) => y.at(i!))];
     });
-    expectRefused(computeAt, p, { block: named(p, "y"), loop: loopOf(p, "z", 0) }, { rule: "consumers-in-loop", at: "t" });
+    expectRefused(
+      computeAt,
+      p,
+      { block: named(p, "y"), loop: loopOf(p, "z", 0) },
+      { rule: "consumers-in-loop", at: "t" },
+    );
   });
   it("refuses writes that cannot be inverted", () => {
     const p = build((b) => {
@@ -130,7 +155,12 @@ describe("computeAt", () => {
       b.write(y, "even", [4], (i) => ({ at: [mul(i!, 2)], value: x.at(i!) }));
       return b.compute("z", "float32", [4], (i) => y.at(mul(i!, 2)));
     });
-    expectRefused(computeAt, p, { block: named(p, "even"), loop: loopOf(p, "z", 0) }, { rule: "point-access", at: "even" });
+    expectRefused(
+      computeAt,
+      p,
+      { block: named(p, "even"), loop: loopOf(p, "z", 0) },
+      { rule: "point-access", at: "even" },
+    );
   });
   it("refuses when an input changes in between", () => {
     const p = build((b) => {
@@ -140,7 +170,12 @@ describe("computeAt", () => {
       b.write(t, "clear", [4], (i) => ({ at: [i!], value: load(x.buffer, [i!]) }));
       return b.compute("z", "float32", [4], (i) => y.at(i!));
     });
-    expectRefused(computeAt, p, { block: named(p, "y"), loop: loopOf(p, "z", 0) }, { rule: "inputs-unchanged", at: "clear" });
+    expectRefused(
+      computeAt,
+      p,
+      { block: named(p, "y"), loop: loopOf(p, "z", 0) },
+      { rule: "inputs-unchanged", at: "clear" },
+    );
   });
   it("refuses when its elements are overwritten in between", () => {
     const p = build((b) => {
@@ -149,6 +184,11 @@ describe("computeAt", () => {
       b.write(y, "first", [2], (i) => ({ at: [i!], value: x.at(i!) }));
       return b.compute("z", "float32", [4], (i) => y.at(i!));
     });
-    expectRefused(computeAt, p, { block: named(p, "y"), loop: loopOf(p, "z", 0) }, { rule: "no-conflict", at: "first" });
+    expectRefused(
+      computeAt,
+      p,
+      { block: named(p, "y"), loop: loopOf(p, "z", 0) },
+      { rule: "no-conflict", at: "first" },
+    );
   });
 });

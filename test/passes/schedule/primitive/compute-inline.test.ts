@@ -6,15 +6,30 @@ import type { Program } from "../../../../ir/loop/program.ts";
 import { printProgram } from "../../../../ir/text/printer.ts";
 import { computeInline } from "../../../../passes/schedule/primitive/compute-inline.ts";
 import { split } from "../../../../passes/schedule/primitive/split.ts";
-import { apply, build, chain, deadBlock, editBlock, expectRefused, expectTwins, halo, loopOf, matmul, named } from "./block-fixtures.ts";
+import {
+  apply,
+  build,
+  chain,
+  deadBlock,
+  editBlock,
+  expectRefused,
+  expectTwins,
+  halo,
+  loopOf,
+  matmul,
+  named,
+} from "./block-fixtures.ts";
 
 /** relu into a haloed, blocked buffer, read by a 3x3 depthwise convolution (stride 1) or by its interior alone. */
 function depthwise(c: number, h: number, w: number, blocked: boolean): Program {
-  const layout = (haloed: boolean) => (blocked ? channelBlocked(4, 4, haloed ? halo : undefined) : { ...plainLayout(4), ...(haloed ? { halo } : {}) });
+  const layout = (haloed: boolean) =>
+    blocked ? channelBlocked(4, 4, haloed ? halo : undefined) : { ...plainLayout(4), ...(haloed ? { halo } : {}) };
   return build((b) => {
     const x = b.param("x", "float32", [1, c, h, w], "input", layout(false));
     const weight = b.param("weight", "float32", [3, 3], "constant");
-    const y = b.compute("relu", "float32", [1, c, h, w], (n, k, i, j) => max(x.at(n!, k!, i!, j!), 0), { layout: layout(true) });
+    const y = b.compute("relu", "float32", [1, c, h, w], (n, k, i, j) => max(x.at(n!, k!, i!, j!), 0), {
+      layout: layout(true),
+    });
     const [kh, kw] = [b.reduceAxis("kh", 3), b.reduceAxis("kw", 3)];
     return b.compute(
       "dw",
@@ -55,7 +70,9 @@ describe("computeInline", () => {
   it("needs no select where only the interior is read", () => {
     const p = build((b) => {
       const x = b.param("x", "float32", [1, 3, 2, 5], "input");
-      const y = b.compute("y", "float32", [1, 3, 2, 5], (n, c, h, w) => mul(x.at(n!, c!, h!, w!), 3), { layout: { ...plainLayout(4), halo } });
+      const y = b.compute("y", "float32", [1, 3, 2, 5], (n, c, h, w) => mul(x.at(n!, c!, h!, w!), 3), {
+        layout: { ...plainLayout(4), halo },
+      });
       return b.compute("z", "float32", [1, 3, 2, 5], (n, c, h, w) => add(y.at(n!, c!, h!, w!), 1));
     });
     const { program } = apply(computeInline, p, { block: named(p, "y") });

@@ -9,7 +9,21 @@ import { fuse } from "../../../../passes/schedule/primitive/fuse.ts";
 import { reorder } from "../../../../passes/schedule/primitive/reorder.ts";
 import { reverseComputeAt } from "../../../../passes/schedule/primitive/reverse-compute-at.ts";
 import { split, type Tail } from "../../../../passes/schedule/primitive/split.ts";
-import { apply, build, chain, type ConvShape, convolution, deadBlock, deadLoop, editBlock, expectRefused, expectTwins, loopOf, matmul, named } from "./block-fixtures.ts";
+import {
+  apply,
+  build,
+  type ConvShape,
+  chain,
+  convolution,
+  deadBlock,
+  deadLoop,
+  editBlock,
+  expectRefused,
+  expectTwins,
+  loopOf,
+  matmul,
+  named,
+} from "./block-fixtures.ts";
 
 /** Tiles a matmul's producer by m x n, with the reduction innermost but for the tile. */
 function tiled(p: Program, m: number, n: number, tail: Tail): Program {
@@ -33,7 +47,10 @@ describe("reverseComputeAt", () => {
     const q = tiled(p, factors[0], factors[1], tail);
     const { program } = apply(reverseComputeAt, q, { block: named(q, "z"), loop: loopOf(q, "y", 1) });
     expectTwins(p, program);
-    const decomposed = apply(decomposeReduction, program, { block: named(program, "y"), loop: loopOf(program, "y", 2) });
+    const decomposed = apply(decomposeReduction, program, {
+      block: named(program, "y"),
+      loop: loopOf(program, "y", 2),
+    });
     expectTwins(p, decomposed.program);
     const shape = factors.filter((f) => f > 1).join(", ") || "1";
     expect(printProgram(compactBuffers(decomposed.program))).toContain(`allocate y: float32[${shape}]`);
@@ -71,8 +88,14 @@ describe("reverseComputeAt", () => {
   it("converts blocked channels to plain ones on the way out", () => {
     const p = build((b) => {
       const x = b.param("x", "float32", [6, 8], "input");
-      const dims = [{ axis: 1, divisor: 4 }, { axis: 0, divisor: 1 }, { axis: 1, divisor: 1, modulus: 4 }];
-      const y = b.compute("y", "float32", [6, 8], (i, j) => mul(x.at(i!, j!), 2), { layout: { name: "b", rank: 2, dims } });
+      const dims = [
+        { axis: 1, divisor: 4 },
+        { axis: 0, divisor: 1 },
+        { axis: 1, divisor: 1, modulus: 4 },
+      ];
+      const y = b.compute("y", "float32", [6, 8], (i, j) => mul(x.at(i!, j!), 2), {
+        layout: { name: "b", rank: 2, dims },
+      });
       return b.compute("z", "float32", [6, 8], (i, j) => add(y.at(i!, j!), 1), { layout: plainLayout(2) });
     });
     const { program } = apply(reverseComputeAt, p, { block: named(p, "z"), loop: loopOf(p, "y", 1) });
@@ -90,20 +113,35 @@ describe("reverseComputeAt", () => {
       const x = b.param("x", "float32", [4, 4], "input");
       const y = b.compute("y", "float32", [4, 4], (i, j) => mul(x.at(i!, j!), 2));
       const k = b.reduceAxis("k", 4);
-      return b.compute("z", "float32", [4], (i) => ({ kind: "reduction", op: "add", axes: [k], value: y.at(i!, k.var) }));
+      return b.compute("z", "float32", [4], (i) => ({
+        kind: "reduction",
+        op: "add",
+        axes: [k],
+        value: y.at(i!, k.var),
+      }));
     });
     expectRefused(reverseComputeAt, p, { block: named(p, "z"), loop: loopOf(p, "y", 0) }, { rule: "spatial", at: "z" });
   });
   it("refuses to move backwards", () => {
     const p = chain(2, 2);
-    expectRefused(reverseComputeAt, p, { block: named(p, "y"), loop: loopOf(p, "z", 0) }, { rule: "after-loop", at: "y" });
+    expectRefused(
+      reverseComputeAt,
+      p,
+      { block: named(p, "y"), loop: loopOf(p, "z", 0) },
+      { rule: "after-loop", at: "y" },
+    );
   });
   it("refuses a loop that computes nothing the block reads", () => {
     const p = build((b) => {
       const x = b.param("x", "float32", [4], "input");
       return [b.compute("y", "float32", [4], (i) => x.at(i!)), b.compute("z", "float32", [4], (i) => x.at(i!))];
     });
-    expectRefused(reverseComputeAt, p, { block: named(p, "z"), loop: loopOf(p, "y", 0) }, { rule: "producer", at: "i0" });
+    expectRefused(
+      reverseComputeAt,
+      p,
+      { block: named(p, "z"), loop: loopOf(p, "y", 0) },
+      { rule: "producer", at: "z" },
+    );
   });
   it("refuses when part of the producer stands outside the loop", () => {
     const p = matmul(4, 4, 4);
@@ -113,14 +151,24 @@ describe("reverseComputeAt", () => {
   });
   it("refuses a loop within the producer's reduction", () => {
     const p = matmul(4, 4, 4);
-    expectRefused(reverseComputeAt, p, { block: named(p, "z"), loop: loopOf(p, "y", 2) }, { rule: "complete", at: "y" });
+    expectRefused(
+      reverseComputeAt,
+      p,
+      { block: named(p, "z"), loop: loopOf(p, "y", 2) },
+      { rule: "complete", at: "y" },
+    );
   });
   it("refuses a tile with gaps", () => {
     const p = chain(4, 8);
     const q = apply(split, p, { loop: loopOf(p, "y", 1), factor: 4, tail: "guard" }).program;
     const { program } = apply(reorder, q, { loops: [loopOf(q, "y", 2), loopOf(q, "y", 1)] });
     const inner = loopOf(program, "y", 1);
-    expectRefused(reverseComputeAt, program, { block: named(program, "z"), loop: inner }, { rule: "exact-tile", at: "y" });
+    expectRefused(
+      reverseComputeAt,
+      program,
+      { block: named(program, "z"), loop: inner },
+      { rule: "exact-tile", at: "y" },
+    );
   });
   it("refuses a strided read", () => {
     const p = build((b) => {
@@ -128,7 +176,12 @@ describe("reverseComputeAt", () => {
       const y = b.compute("y", "float32", [8], (i) => mul(x.at(i!), 2));
       return b.compute("z", "float32", [4], (i) => y.at(mul(i!, 2)));
     });
-    expectRefused(reverseComputeAt, p, { block: named(p, "z"), loop: loopOf(p, "y", 0) }, { rule: "point-access", at: "z" });
+    expectRefused(
+      reverseComputeAt,
+      p,
+      { block: named(p, "z"), loop: loopOf(p, "y", 0) },
+      { rule: "point-access", at: "z" },
+    );
   });
   it("refuses a read beyond the tile", () => {
     const p = build((b) => {
@@ -141,7 +194,12 @@ describe("reverseComputeAt", () => {
   it("refuses a predicate that is no tail", () => {
     const p = chain(4, 4);
     const cut = editBlock(p, "y", (b) => ({ ...b, predicate: compare("lt", b.bindings[1]!, 3) }));
-    expectRefused(reverseComputeAt, cut, { block: named(cut, "z"), loop: loopOf(cut, "y", 0) }, { rule: "guard", at: "y" });
+    expectRefused(
+      reverseComputeAt,
+      cut,
+      { block: named(cut, "z"), loop: loopOf(cut, "y", 0) },
+      { rule: "guard", at: "y" },
+    );
   });
   it("refuses when another input is written in between", () => {
     const p = build((b) => {
@@ -150,7 +208,12 @@ describe("reverseComputeAt", () => {
       const t = b.compute("t", "float32", [4], (i) => add(x.at(i!), 2));
       return b.compute("z", "float32", [4], (i) => add(y.at(i!), t.at(i!)));
     });
-    expectRefused(reverseComputeAt, p, { block: named(p, "z"), loop: loopOf(p, "y", 0) }, { rule: "inputs-ready", at: "t" });
+    expectRefused(
+      reverseComputeAt,
+      p,
+      { block: named(p, "z"), loop: loopOf(p, "y", 0) },
+      { rule: "inputs-ready", at: "t" },
+    );
   });
   it("refuses when the target is touched in between", () => {
     const p = build((b) => {
@@ -161,6 +224,11 @@ describe("reverseComputeAt", () => {
       b.computeInto(z, "z", (i) => y.at(i!));
       return z;
     });
-    expectRefused(reverseComputeAt, p, { block: named(p, "z"), loop: loopOf(p, "y", 0) }, { rule: "no-conflict", at: "clear" });
+    expectRefused(
+      reverseComputeAt,
+      p,
+      { block: named(p, "z"), loop: loopOf(p, "y", 0) },
+      { rule: "no-conflict", at: "clear" },
+    );
   });
 });

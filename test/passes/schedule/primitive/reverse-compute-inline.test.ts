@@ -4,7 +4,19 @@ import { channelBlocked } from "../../../../ir/graph/layout.ts";
 import { printProgram } from "../../../../ir/text/printer.ts";
 import { reverseComputeInline } from "../../../../passes/schedule/primitive/reverse-compute-inline.ts";
 import { split } from "../../../../passes/schedule/primitive/split.ts";
-import { apply, build, chain, deadBlock, editBlock, expectRefused, expectTwins, halo, loopOf, matmul, named } from "./block-fixtures.ts";
+import {
+  apply,
+  build,
+  chain,
+  deadBlock,
+  editBlock,
+  expectRefused,
+  expectTwins,
+  halo,
+  loopOf,
+  matmul,
+  named,
+} from "./block-fixtures.ts";
 
 describe("reverseComputeInline", () => {
   it.each([
@@ -31,8 +43,12 @@ describe("reverseComputeInline", () => {
   it("reaches through blocked channels and a halo on the way out", () => {
     const p = build((b) => {
       const x = b.param("x", "float32", [1, 5, 2, 3], "input", channelBlocked(4, 4));
-      const y = b.compute("y", "float32", [1, 5, 2, 3], (n, c, h, w) => mul(x.at(n!, c!, h!, w!), 2), { layout: channelBlocked(4, 4) });
-      return b.compute("z", "float32", [1, 5, 2, 3], (n, c, h, w) => max(y.at(n!, c!, h!, w!), 0), { layout: channelBlocked(4, 4, halo) });
+      const y = b.compute("y", "float32", [1, 5, 2, 3], (n, c, h, w) => mul(x.at(n!, c!, h!, w!), 2), {
+        layout: channelBlocked(4, 4),
+      });
+      return b.compute("z", "float32", [1, 5, 2, 3], (n, c, h, w) => max(y.at(n!, c!, h!, w!), 0), {
+        layout: channelBlocked(4, 4, halo),
+      });
     });
     expectTwins(p, apply(reverseComputeInline, p, { block: named(p, "z") }).program);
   });
