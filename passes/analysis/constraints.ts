@@ -7,13 +7,13 @@
  */
 import { constantValue } from "../../ir/expr/build.ts";
 import { indexType } from "../../ir/expr/dtype.ts";
-import type { Expr } from "../../ir/expr/expr.ts";
+import type { Compare, Expr } from "../../ir/expr/expr.ts";
 import type { For } from "../../ir/loop/program.ts";
 import type { VarId } from "../../ir/support/ids.ts";
 import { addScaled, type QuasiAffine, toQuasiAffine } from "./affine.ts";
 import { boundsOf, type Ranges } from "./bounds.ts";
 import type { Row } from "./integer-system.ts";
-import { negate } from "./interval.ts";
+import { differenceOf, negate } from "./interval.ts";
 import { sameExpr } from "./order.ts";
 
 /** Grows a system; columns are handed out in order. */
@@ -152,14 +152,24 @@ export class Instance {
       const denied = negate(cond.value);
       if (denied) this.holds(denied);
       else b.exact = false;
-    } else if (cond.kind === "compare" && cond.a.dtype === indexType && cond.op !== "ne") {
-      const d = combine(this.expr(cond.a), this.expr(cond.b), -1);
-      const less = combine([0], d, -1);
-      if (cond.op === "eq") b.isZero(d);
-      else if (cond.op === "ge") b.isNonNegative(d);
-      else if (cond.op === "gt") b.isNonNegative(plus(d, -1));
-      else if (cond.op === "le") b.isNonNegative(less);
-      else b.isNonNegative(plus(less, -1));
-    } else b.exact = false;
+    } else if (cond.kind === "compare" && cond.a.dtype === indexType) this.#compares(cond);
+    else b.exact = false;
+  }
+  #compares(cond: Compare): void {
+    const b = this.#builder;
+    const d = combine(this.expr(cond.a), this.expr(cond.b), -1);
+    const less = combine([0], d, -1);
+    if (cond.op === "eq") b.isZero(d);
+    else if (cond.op === "ge") b.isNonNegative(d);
+    else if (cond.op === "gt") b.isNonNegative(plus(d, -1));
+    else if (cond.op === "le") b.isNonNegative(less);
+    else if (cond.op === "lt") b.isNonNegative(plus(less, -1));
+    else {
+      // A difference that is not 0 is positive or negative: linear where its bounds leave only one of them.
+      const bounds = differenceOf(cond.a, cond.b, this.#ranges);
+      if (bounds.min >= 0) b.isNonNegative(plus(d, -1));
+      else if (bounds.max <= 0) b.isNonNegative(plus(less, -1));
+      else b.exact = false;
+    }
   }
 }
