@@ -1,5 +1,5 @@
 /** The main job: a graph or ONNX model to an Executable for this machine. */
-import { emitEntry } from "../../codegen/llvm/index.ts";
+import { type EntryArgument, type EntryStep, emitEntry } from "../../codegen/llvm/entry.ts";
 import { valueOf } from "../../ir/graph/build.ts";
 import type { FusedGraph, Graph, Group } from "../../ir/graph/graph.ts";
 import type { MathPolicy } from "../../ir/loop/program.ts";
@@ -31,6 +31,8 @@ export interface CompileOptions {
   readonly schedule?: "default" | "none";
   /** Default: the disk cache of the user; `false` for none. */
   readonly cache?: ObjectCache | false;
+  /** Also makes an entry that times every kernel. */
+  readonly profile?: boolean;
   readonly onProgress?: (p: CompileProgress) => void;
   readonly limits?: Partial<OnnxLimits>;
 }
@@ -47,12 +49,12 @@ export async function compile(model: string | Uint8Array | Graph, options: Compi
   const context = kernelContext(options);
   const { fused, steps, kernels, plan } = await compileGraph(graph, context, options);
   options.onProgress?.({ stage: "link", done: 0, total: 1 });
-  const entry = await compileEntry(fused, steps, kernels, plan, context);
-  const objects = [...new Map(kernels.map((k) => [k.symbol, k.object])).values(), entry];
+  const entries = await compileEntries(fused, steps, kernels, plan, context, options.profile ?? false);
+  const objects = [...new Map(kernels.map((k) => [k.symbol, k.object])).values(), ...entries];
   const executable = new Executable({
     objects,
     entry: "tw_main",
-    profileEntry: "tw_profile",
+    ...(options.profile ? { profileEntry: "tw_profile" } : {}),
     inputs: fused.graph.inputs.map((v) => portOf(fused.graph, v)),
     outputs: fused.graph.outputs.map((v) => portOf(fused.graph, v)),
     arenaBytes: plan.arenaBytes,
@@ -144,39 +146,39 @@ function withOwnOutputs(fused: FusedGraph): FusedGraph {
   return { graph: { ...graph, values, outputs, nodes: groups.flatMap((g) => g.nodes), nextId }, groups };
 }
 
-async function compileEntry(
+/** Object code of the entries that call the kernels in order. */
+async function compileEntries(
   fused: FusedGraph,
   steps: readonly Group[],
   kernels: readonly Kernel[],
   plan: MemoryPlan,
   c: KernelContext,
-) {
-  const calls = steps.map((g, i) => entryCall(g, kernels[i]!, plan, i));
-  const profileSlot = fused.graph.inputs.length + fused.graph.outputs.length;
-  const irText = emitEntry(calls, { target: c.target, profileSlot });
-  const options = nativeOptions(c.target);
-  const key = objectKey({
-    irText,
-    target: c.target.triple,
-    options: JSON.stringify(options),
-    compilerVersion: c.compilerVersion,
-  });
+  profile: boolean,
+): Promise<Uint8Array[]> {
+  const calls = steps.map((g, i) => entryStep(g, kernels[i]!, plan, i));
+  const profileIndex = fused.graph.inputs.length + fused.graph.outputs.length;
+  const texts = [emitEntry(calls), ...(profile ? [emitEntry(calls, { symbol: "tw_profile", profileIndex })] : [])];
+  return Promise.all(texts.map((irText) => compileEntry(irText, c)));
+}
+async function compileEntry(irText: string, c: KernelContext): Promise<Uint8Array> {
+  const options = { ...nativeOptions(c.target), passes: "", optLevel: 1 as const };
+  const key = objectKey({ irText, target: c.target.triple, options: JSON.stringify(options), compilerVersion: c.compilerVersion });
   const cached = c.cache?.get(key);
   if (cached) return cached;
-  const object = await c.pool.compile({ irText, options: { ...options, optLevel: 1 } });
+  const object = await c.pool.compile({ irText, options });
   c.cache?.put(key, object);
   return object;
 }
 /** A kernel call with the places of its arguments, workspace last. */
-function entryCall(g: Group, k: Kernel, plan: MemoryPlan, step: number) {
+function entryStep(g: Group, k: Kernel, plan: MemoryPlan, step: number): EntryStep {
   const slots = [...g.inputs, ...g.outputs];
-  const args = k.params.map((p) => {
+  const args = k.params.map((p): EntryArgument => {
     const location = plan.locations.get(slots[p]!);
     invariant(location, `no place for parameter ${p} of ${k.symbol}`);
-    return location;
+    return location.base === "io" ? { base: "io", index: location.offset } : { base: location.base, offset: location.offset };
   });
-  const scratch = k.workspaceBytes > 0 ? [{ base: "arena" as const, offset: plan.workspaces[step]! }] : [];
-  return { kernel: k.symbol, args: [...args, ...scratch] };
+  const scratch: EntryArgument[] = k.workspaceBytes > 0 ? [{ base: "arena", offset: plan.workspaces[step]! }] : [];
+  return { symbol: k.symbol, args: [...args, ...scratch] };
 }
 
 function packConstants(graph: Graph, plan: MemoryPlan): ArrayBuffer {

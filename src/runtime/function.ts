@@ -12,7 +12,7 @@ import * as native from "../../native/addon.ts";
 import { lowerProgram } from "../../passes/lower/index.ts";
 import { Schedule } from "../../passes/schedule/schedule.ts";
 import { resolveTarget, sharedPool } from "./host.ts";
-import { nativeOptions } from "./kernels.ts";
+import { codegenTarget, nativeOptions } from "./kernels.ts";
 
 export interface BuildOptions {
   readonly target?: string | Target;
@@ -104,7 +104,7 @@ export async function build(what: Schedule | Program, options: BuildOptions = {}
   const func = program.functions[0];
   invariant(func, "a program to build has a function");
   const target = resolveTarget(options.target ?? "host");
-  const { text, functions } = emitLlvm(lowerProgram(program, target), target);
+  const { text, functions } = emitLlvm(lowerProgram(program, target), codegenTarget(target));
   const object = await sharedPool().compile({ irText: text, options: nativeOptions(target) });
   const parameters = func.params.map(
     (p): Parameter => ({

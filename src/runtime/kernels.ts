@@ -70,6 +70,9 @@ export function nativeOptions(target: Target): NativeCompileOptions {
   };
 }
 
+/** The processor facts that code generation reads. */
+export const codegenTarget = (t: Target) => ({ cpu: t.cpu, features: t.features.join(","), vectorBits: t.vectorBits });
+
 /** Gives one kernel a step, in order; distinct ones compile at once. `onKernel` hears of each finished one. */
 export async function compileKernels(
   fused: FusedGraph,
@@ -97,7 +100,7 @@ export async function compileKernels(
 }
 
 async function compileKernel(graph: Graph, group: Group, key: string, context: KernelContext): Promise<Kernel> {
-  const cached = context.cache?.get(`${key}k`);
+  const cached = context.cache?.get(key);
   const known = cached && decodeKernel(cached);
   if (known) return known;
   const symbol = `k_${key.slice(0, 20)}`;
@@ -109,7 +112,7 @@ async function compileKernel(graph: Graph, group: Group, key: string, context: K
     params: lowered.params,
     workspaceBytes: lowered.workspaceBytes,
   };
-  context.cache?.put(`${key}k`, encodeKernel(kernel));
+  context.cache?.put(key, encodeKernel(kernel));
   return kernel;
 }
 
@@ -134,7 +137,7 @@ export function lowerGroup(
   const built = buildGroupProgram(graph, group, { name: symbol, math });
   const schedule = context.schedule === "none" ? undefined : defaultSchedule(built.program, { machine, threads });
   const flat = lowerProgram(schedule?.program ?? built.program, target);
-  const { text, functions } = emitLlvm(flat, target);
+  const { text, functions } = emitLlvm(flat, codegenTarget(target));
   const signature = functions.find((f) => f.name === symbol);
   if (!signature) throw new InternalError("runtime/no-kernel", `code generation gave no function ${symbol}`);
   const slots: readonly ValueId[] = [...group.inputs, ...group.outputs];
