@@ -281,11 +281,12 @@ function covers(digits: readonly Digit[], extent: number): boolean {
   return covered >= extent;
 }
 
-/** Whether every coordinate grows with each of its digits, so that it is least where all compared loops start. */
+/**
+ * Whether the coordinates are least, all at once, where the compared loops start, whatever their order: each is a sum of
+ * digits of single loops with positive scales. (A digit of a sum of loops is not: 3·a + b wraps before a does.)
+ */
 export function growsWithLoops(exprs: readonly Expr[], ctx: IterationContext): boolean {
   const n = new Normalizer(ctx);
   const sums = exprs.map((e) => n.sum(e));
-  return [...sums, ...[...n.marks.values()].map((m) => m.sum)].every(
-    (s) => s.rest.lo === s.rest.hi && s.digits.every((d) => d.scale > 0),
-  );
+  return n.marks.size === 0 && sums.every((s) => s.rest.lo === s.rest.hi && s.digits.every((d) => d.scale > 0));
 }

@@ -4,6 +4,7 @@ import type { Block, PrimFunc, Program } from "../../ir/loop/program.ts";
 import { InputError, type ScheduleError } from "../../ir/support/errors.ts";
 import { invariant } from "../../ir/support/invariant.ts";
 import {
+  type AnyPrimitive,
   type ArgsOf,
   argsFor,
   handlesIn,
@@ -16,6 +17,7 @@ import { refused, unknownHandle } from "./errors.ts";
 import { type TiledLoops, tile } from "./library/tile.ts";
 import type { SplitOptions, Tail } from "./primitive/split.ts";
 import type { BlockRef, LoopRef, Violation } from "./primitive.ts";
+import { allocatesInLoops, strayBuffer } from "./scopes.ts";
 import {
   callText,
   checkTrace,
@@ -34,6 +36,13 @@ export interface Schedule extends Omit<PrimitiveMethods, "split"> {}
 
 /** The rule that every primitive has: handles stand for something that still exists. */
 export const liveHandle = "live-handle";
+
+/** The rule that every primitive has: buffers are used only inside their allocations. */
+export const buffersInScope = "buffers-in-scope";
+const commonRules: Readonly<Record<string, string>> = {
+  [liveHandle]: "handles stand for what still exists",
+  [buffersInScope]: "buffers are used only inside their allocations",
+};
 
 /** Applies primitives to one function of a program; every step is checked first and recorded. */
 // biome-ignore lint/suspicious/noUnsafeDeclarationMerging: the methods are made from the table below the class
@@ -168,7 +177,14 @@ export class Schedule {
     }
     const primitive = primitiveNamed(name);
     if (!primitive) throw new InputError("schedule/no-primitive", `there is no primitive ${name}`);
-    return primitive.check(this.program, args);
+    return primitive.check(this.program, args) ?? this.#outOfScope(primitive, args);
+  }
+  #outOfScope(primitive: AnyPrimitive, args: object): Violation | undefined {
+    if (!allocatesInLoops(this.program)) return undefined;
+    const stray = strayBuffer(primitive.rewrite(this.program, args).program);
+    if (!stray) return undefined;
+    const because = `${stray.name} is allocated inside a loop, and would be used outside of it`;
+    return { rule: buffersInScope, because, instead: `apply ${primitive.name} before making the loop parallel` };
   }
   /** Applies a primitive to its plain arguments. @throws ScheduleError `primitive/rule` */
   apply(name: string, args: object): unknown {
@@ -186,10 +202,8 @@ export class Schedule {
     return result;
   }
   #refusal(primitive: string, args: object, violation: Violation): ScheduleError {
-    const demand =
-      violation.rule === liveHandle
-        ? "handles stand for what still exists"
-        : primitiveNamed(primitive)!.rules[violation.rule]!;
+    const { rule } = violation;
+    const demand = commonRules[rule] ?? primitiveNamed(primitive)!.rules[rule]!;
     const call = callText({ primitive, args: namesOf(args) });
     return refused(this.program, { primitive, call, step: this.#step(), demand, violation });
   }

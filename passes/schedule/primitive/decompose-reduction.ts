@@ -8,7 +8,7 @@ import { mapChildStmts, mapRegion, visitExprs } from "../../../ir/loop/traverse.
 import type { BufferId, VarId } from "../../../ir/support/ids.ts";
 import { invariant } from "../../../ir/support/invariant.ts";
 import { proveTrue, type Ranges, rangesOfLoops } from "../../analysis/interval.ts";
-import { bindingsOf, dependsOn, meetings, type Nest, nameOf, nestOf, reductionsGrow, toldApart } from "../legality.ts";
+import { bindingsOf, dependsOn, meetings, type Nest, nameOf, nestOf, toldApart } from "../legality.ts";
 import { type BlockRef, definePrimitive, type LoopRef, type Violation } from "../primitive.ts";
 import { conjuncts, freshVar, idsOf, loopOf, loopsOutside, substituteStmt, tidy, withLoop } from "../rebuild.ts";
 import { blockRef, blocksIn, findBlock, loopRef, loopsAround, pathToBlock } from "../tree.ts";
@@ -50,12 +50,7 @@ function check(program: Program, { block: bref, loop: lref }: DecomposeReduction
   invariant(own, `${block.name} stands under ${lref.name}`);
   const told = toldApart(nest, own, ["spatial", "reduction"]);
   const repeated = own.loops.find((l) => !told.has(l.var.id));
-  if (repeated || !reductionsGrow(nest, own))
-    return refuse(
-      "runs-once",
-      `${(repeated ?? around[at]!).var.name} may run an instance twice`,
-      loopRef(repeated ?? around[at]!),
-    );
+  if (repeated) return refuse("runs-once", `${repeated.var.name} may run an instance twice`, loopRef(repeated));
   return intruder(nest, block, around[at]!, refuse);
 }
 /** Another block under the loop that would see the init too early. */
@@ -80,7 +75,9 @@ function intruder(
       loopRef(loop),
     );
   }
-  return undefined;
+  const inputs = buffersRead(block.init!);
+  const producer = nest.instances.find((i) => i.touches.some((t) => t.write && inputs.has(t.buffer.id)));
+  return producer && refuse("others-keep-out", `${nameOf(producer)} writes what the init reads`, loopRef(loop));
 }
 
 function rewrite(program: Program, { block: bref, loop: lref }: DecomposeReductionArgs) {

@@ -64,7 +64,9 @@ function isPrivate(func: PrimFunc, loop: For, buffer: Buffer): boolean {
 function rewrite(program: Program, { loop: ref }: ParallelArgs) {
   const loop = loopOf(program, ref);
   const func = funcOfLoop(program, ref);
-  const shared = new Map(carriedMeetings(nestOf(loop), loop).map((m) => [m.buffer.id, m.buffer]));
+  const nest = nestOf(loop);
+  const met = carriedMeetings(nest, loop).filter((m) => !storesTheSame(nest, m));
+  const shared = new Map(met.map((m) => [m.buffer.id, m.buffer]));
   const own = [...shared.values()].filter((b) => isPrivate(func, loop, b));
   const body = own.reduce<Stmt>((inner, b) => allocate(b, inner), loop.body);
   const sunk = replaceStmt(program, loop, { ...loop, body, loopKind: "parallel" });

@@ -1,0 +1,113 @@
+/** Random schedule steps: a row proposes the arguments of one primitive; the schedule's own check decides. */
+import type { ArgsOf, PrimitiveName } from "../../../passes/schedule/apply.ts";
+import type { BlockRef, LoopRef } from "../../../passes/schedule/primitive.ts";
+import type { Schedule } from "../../../passes/schedule/schedule.ts";
+import type { Random } from "./random.ts";
+
+type Proposers = { readonly [N in PrimitiveName]: (r: Random, s: Schedule) => ArgsOf<N> | undefined };
+
+const factors = [1, 2, 3, 4, 5, 8];
+const anyBlock = (r: Random, s: Schedule): BlockRef => r.pick(s.blocks());
+function anyLoop(r: Random, s: Schedule): LoopRef | undefined {
+  const loops = s.loops(anyBlock(r, s));
+  return loops.length > 0 ? r.pick(loops) : undefined;
+}
+function loopArgs(r: Random, s: Schedule): { loop: LoopRef } | undefined {
+  const loop = anyLoop(r, s);
+  return loop && { loop };
+}
+/** A loop of another block, where a block may be computed. */
+function placeArgs(r: Random, s: Schedule, near: (b: BlockRef) => BlockRef[]) {
+  const block = anyBlock(r, s);
+  const others = near(block);
+  if (others.length === 0) return undefined;
+  const loops = s.loops(r.pick(others));
+  return loops.length > 0 ? { block, loop: r.pick(loops) } : undefined;
+}
+function bufferArgs(r: Random, s: Schedule, of: "reads" | "writes") {
+  const block = anyBlock(r, s);
+  const regions = s.describe(block)[of];
+  if (regions.length === 0) return undefined;
+  return { block, buffer: r.pick(regions).buffer.name, scope: r.pick(["global", "stack", "register"] as const) };
+}
+
+/** One row a primitive: a new one does not compile until it has a row. */
+export const proposers: Proposers = {
+  split: (r, s) => {
+    const loop = anyLoop(r, s);
+    if (!loop) return undefined;
+    const tail = r.pick(["guard", "guard", "exact", "shift-inwards", undefined] as const);
+    const rest = tail ? { tail } : {};
+    if (r.chance(0.8)) return { loop, factor: r.pick(factors), ...rest };
+    const list = [null, r.pick(factors), r.pick(factors)];
+    return { loop, factors: r.chance(0.7) ? list : r.shuffle(list), ...rest };
+  },
+  fuse: (r, s) => {
+    const loops = s.loops(anyBlock(r, s));
+    if (loops.length < 2) return undefined;
+    const from = r.int(0, loops.length - 2);
+    return { loops: loops.slice(from, r.int(from + 2, loops.length)) };
+  },
+  reorder: (r, s) => {
+    const loops = r.shuffle(s.loops(anyBlock(r, s)));
+    return loops.length < 2 ? undefined : { loops: loops.slice(0, r.int(2, loops.length)) };
+  },
+  vectorize: loopArgs,
+  unroll: loopArgs,
+  parallel: loopArgs,
+  decomposeReduction: (r, s) => {
+    const reductions = s.blocks().filter((b) => s.describe(b).init);
+    if (reductions.length === 0) return undefined;
+    const block = r.pick(reductions);
+    const loops = s.loops(block);
+    return loops.length > 0 ? { block, loop: r.pick(loops) } : undefined;
+  },
+  computeAt: (r, s) => placeArgs(r, s, (b) => s.consumers(b)),
+  reverseComputeAt: (r, s) => placeArgs(r, s, (b) => s.producers(b)),
+  computeInline: (r, s) => ({ block: anyBlock(r, s) }),
+  reverseComputeInline: (r, s) => ({ block: anyBlock(r, s) }),
+  cacheRead: (r, s) => bufferArgs(r, s, "reads"),
+  cacheWrite: (r, s) => bufferArgs(r, s, "writes"),
+  setScope: (r, s) => bufferArgs(r, s, r.pick(["reads", "writes"] as const)),
+  transformLayout: (r, s) => {
+    const block = anyBlock(r, s);
+    const region = r.pick(s.describe(block).writes);
+    const axes = region.ranges.map((_, axis) => axis);
+    const plain = r.shuffle(axes).map((axis) => ({ axis, divisor: 1 }));
+    if (r.chance(0.5)) return { block, buffer: region.buffer.name, dims: plain };
+    const cut = r.pick(axes);
+    const by = r.pick([2, 3, 4]);
+    const dims = plain.map((d) => (d.axis === cut ? { axis: cut, divisor: by } : d));
+    return { block, buffer: region.buffer.name, dims: [...dims, { axis: cut, divisor: 1, modulus: by }] };
+  },
+  rfactor: (r, s) => {
+    const loop = anyLoop(r, s);
+    return loop && { loop, factorAxis: r.int(0, 2) };
+  },
+  annotate: (r, s) => {
+    const loop = anyLoop(r, s);
+    return loop && { target: loop, key: "hint", value: r.int(0, 9) };
+  },
+};
+/** How often each primitive is tried, relative to 1. */
+const weights: Partial<Record<PrimitiveName, number>> = {
+  split: 4,
+  reorder: 3,
+  computeAt: 3,
+  reverseComputeAt: 2,
+  fuse: 2,
+  decomposeReduction: 2,
+  annotate: 0.2,
+};
+const names = Object.keys(proposers) as PrimitiveName[];
+
+/** Draws a primitive by weight, among those allowed. */
+export function drawPrimitive(r: Random, allowed: readonly PrimitiveName[] = names): PrimitiveName {
+  const total = allowed.reduce((t, n) => t + (weights[n] ?? 1), 0);
+  let left = r.unit() * total;
+  for (const n of allowed) {
+    left -= weights[n] ?? 1;
+    if (left < 0) return n;
+  }
+  return allowed[0]!;
+}
