@@ -58,6 +58,8 @@ interface Reply {
 }
 
 const stderrTail = 4096;
+/** A worker starts in 70 ms; much longer means that it never will. */
+const startTimeoutMs = 60_000;
 
 /**
  * Compiles LLVM IR text in child processes, because a fatal error of LLVM ends the process it happens in. Children
@@ -135,15 +137,21 @@ export class CompilePool {
     if (!pending) return;
     child.pending = pending;
     hold(child.process);
-    if (this.#options.timeoutMs > 0) {
-      child.timer = setTimeout(() => {
-        child.timedOut = true;
-        child.process.kill("SIGKILL");
-      }, this.#options.timeoutMs);
-    }
+    this.#limit(child);
     const { id, job } = pending;
     // A child that is dying reports through "exit".
     child.process.send({ id, irText: job.irText, options: job.options }, () => {});
+  }
+
+  /** Kills a child whose job takes too long; the job's time begins when the child is ready. */
+  #limit(child: Child): void {
+    clearTimeout(child.timer);
+    const limitMs = child.ready ? this.#options.timeoutMs : startTimeoutMs;
+    if (limitMs === 0) return;
+    child.timer = setTimeout(() => {
+      child.timedOut = child.ready;
+      child.process.kill("SIGKILL");
+    }, limitMs);
   }
 
   #start(): Child {
@@ -176,6 +184,7 @@ export class CompilePool {
   #receive(child: Child, reply: Reply): void {
     if (reply.ready) {
       child.ready = true;
+      if (child.pending) this.#limit(child);
       return;
     }
     const pending = child.pending;
@@ -210,7 +219,7 @@ export class CompilePool {
   ): Error {
     const stderr = child.stderr.trim();
     if (reason !== undefined || !child.ready) {
-      const message = `the compile worker does not start: ${reason ?? stderr}`;
+      const message = `the compile worker does not start: ${reason ?? (stderr || signal)}`;
       return new UnavailableError("native/worker", message, { status, signal, stderr });
     }
     const details = { ...irDetails(job), irPath: this.#keep(job), status, signal, stderr };
