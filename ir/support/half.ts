@@ -4,7 +4,8 @@ const word = new DataView(new ArrayBuffer(8));
 
 /** Rounds half-to-even to a binary format with `fraction` stored bits and least normal exponent `minExponent`. */
 function quantize(x: number, fraction: number, minExponent: number, overflow: number): number {
-  if (x === 0 || !Number.isFinite(x)) return x;
+  if (x === 0 || Number.isNaN(x)) return x;
+  if (Math.abs(x) >= overflow) return x < 0 ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY;
   word.setFloat64(0, x);
   const exponent = Math.max(((word.getUint32(0) >>> 20) & 0x7ff) - 1023, minExponent);
   const magic = 1.5 * 2 ** (52 + exponent - fraction);

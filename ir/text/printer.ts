@@ -3,6 +3,7 @@ import { indexType } from "../expr/dtype.ts";
 import type { Buffer, Var } from "../expr/expr.ts";
 import type {
   Annotations,
+  AnnotationValue,
   Block,
   For,
   If,
