@@ -182,8 +182,8 @@ function plan(program: Program, args: ReverseComputeAtArgs): Plan | Refusal {
   const axes = solveDomain(site, loads, produced);
   if (isRefusal(axes)) return axes;
   return (
-    checkCover(site, axes, loads, produced) ??
     checkGuards(site, loads, produced) ??
+    checkCover(site, axes, loads, produced) ??
     checkOrder(site, produced) ?? { ...site, axes }
   );
 }

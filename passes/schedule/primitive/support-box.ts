@@ -32,51 +32,58 @@ export interface Box {
 /** Upper limits (l ≤ 0) that hold wherever the access happens: loop guards over inner variables alone. */
 export type Limits = readonly Linear[];
 
-interface Mover {
-  readonly step: number;
+/** Values from `min` to `min + extent - 1`, both met, no two neighbours further apart than `gap`. */
+interface Steps {
+  readonly min: Linear;
   readonly extent: number;
+  readonly gap: number;
 }
 /** The span of `l` while the variables of `inner` run over all their (bounded, independent) values within `limits`. */
 export function spanOf(l: Linear, inner: Ranges, ranges: Ranges, limits: Limits = []): Span | undefined {
-  let lower: Linear = constantLinear(l.constant);
-  const moving: Mover[] = [];
+  const s = stepsOf(l, inner, ranges, limits);
+  return s && { min: s.min, extent: s.extent, exact: s.gap === 1 };
+}
+function stepsOf(l: Linear, inner: Ranges, ranges: Ranges, limits: Limits = []): Steps | undefined {
+  let min: Linear = constantLinear(l.constant);
+  const moving: { width: number; gap: number }[] = [];
   const seen = new Set<VarId>();
-  let exact = true;
+  let isShared = false;
   const clipped = clipTerms(l, inner, ranges, limits);
   if (clipped) {
-    lower = addLinear(lower, constantLinear(clipped.min));
-    moving.push({ step: 1, extent: clipped.extent });
-    exact = clipped.exact;
+    min = addLinear(min, constantLinear(clipped.min));
+    moving.push({ width: clipped.extent - 1, gap: clipped.gap });
+    for (const key of clipped.terms) for (const v of freeVars(l.terms.get(key)!.atom)) seen.add(v);
   }
   for (const [key, t] of l.terms) {
     if (clipped?.terms.has(key)) continue;
     const used = [...freeVars(t.atom)].filter((v) => inner.has(v));
     if (used.length === 0) {
-      lower = addLinear(lower, { terms: new Map([[key, t]]), constant: 0 });
+      min = addLinear(min, { terms: new Map([[key, t]]), constant: 0 });
       continue;
     }
-    if (used.some((v) => seen.has(v))) exact = false;
+    if (used.some((v) => seen.has(v))) isShared = true;
     for (const v of used) seen.add(v);
-    const s = spanOfAtom(t.atom, inner, ranges);
+    const s = stepsOfAtom(t.atom, inner, ranges);
     if (!s) return undefined;
-    exact &&= s.exact;
     const start = t.coefficient > 0 ? s.min : addLinear(s.min, constantLinear(s.extent - 1));
-    lower = addLinear(lower, start, t.coefficient);
-    moving.push({ step: Math.abs(t.coefficient), extent: s.extent });
+    min = addLinear(min, start, t.coefficient);
+    const factor = Math.abs(t.coefficient);
+    moving.push({ width: factor * (s.extent - 1), gap: s.extent === 1 ? 1 : factor * s.gap });
   }
-  const reach = reachOf(moving);
-  return { min: lower, extent: reach.extent, exact: exact && reach.exact };
+  const sum = sumOf(moving);
+  return { min, extent: sum.extent, gap: isShared ? Number.POSITIVE_INFINITY : sum.gap };
 }
-function reachOf(moving: readonly Mover[]): { extent: number; exact: boolean } {
+/** A sum of independent movers has no gap where each moves in steps that the finer ones fill. */
+function sumOf(moving: readonly { width: number; gap: number }[]): { extent: number; gap: number } {
   let extent = 1;
-  let exact = true;
-  for (const m of [...moving].sort((a, b) => a.step - b.step)) {
-    if (m.extent > 1 && m.step > extent) exact = false;
-    extent += m.step * (m.extent - 1);
+  let gap = 1;
+  for (const m of [...moving].sort((a, b) => a.gap - b.gap)) {
+    if (m.gap > extent) gap = Math.max(gap, m.gap);
+    extent += m.width;
   }
-  return { extent, exact };
+  return { extent, gap };
 }
-/** Terms of `l` whose sum a limit bounds: their joint clipped span. */
+/** Terms of `l` whose sum a limit bounds: their joint clipped steps. */
 function clipTerms(l: Linear, inner: Ranges, ranges: Ranges, limits: Limits) {
   for (const q of limits) {
     const keys = [...q.terms.keys()];
@@ -84,44 +91,55 @@ function clipTerms(l: Linear, inner: Ranges, ranges: Ranges, limits: Limits) {
       l.terms.get(k)?.coefficient === q.terms.get(k)!.coefficient &&
       [...freeVars(q.terms.get(k)!.atom)].every((v) => inner.has(v));
     if (keys.length === 0 || !keys.every(within)) continue;
-    const s = spanOf({ terms: q.terms, constant: 0 }, inner, ranges);
+    const s = stepsOf({ terms: q.terms, constant: 0 }, inner, ranges);
     if (!s || s.min.terms.size > 0) continue;
     const extent = Math.min(s.extent, 1 - q.constant - s.min.constant);
     if (extent < 1) continue;
-    return { terms: new Set(keys), min: s.min.constant, extent, exact: s.exact };
+    return { terms: new Set(keys), min: s.min.constant, extent, gap: s.gap === 1 ? 1 : Number.POSITIVE_INFINITY };
   }
   return undefined;
 }
-function spanOfAtom(e: Expr, inner: Ranges, ranges: Ranges): Span | undefined {
-  if (e.kind === "var") {
-    const b = inner.get(e.id)!;
-    return finiteSpan(b, true);
+function stepsOfAtom(e: Expr, inner: Ranges, ranges: Ranges): Steps | undefined {
+  if (e.kind === "var") return finiteSteps(inner.get(e.id)!, 1);
+  const other = e.kind === "binary" ? constantValue(e.b) : undefined;
+  if (e.kind === "binary" && other !== undefined) {
+    const a = stepsOf(linearOf(e.a, ranges), inner, ranges);
+    if (a && e.op === "floordiv" && other > 0) return quotientSteps(a, other, ranges);
+    if (a && e.op === "floormod" && other > 0) return remainderSteps(a, other);
+    if (a && (e.op === "min" || e.op === "max") && a.min.terms.size === 0) return clippedSteps(a, e.op, other);
   }
-  const divisor = e.kind === "binary" ? constantValue(e.b) : undefined;
-  if (e.kind === "binary" && divisor !== undefined && divisor > 0) {
-    const a = spanOf(linearOf(e.a, ranges), inner, ranges);
-    if (a && e.op === "floordiv") return quotientSpan(a, divisor, ranges);
-    if (a && e.op === "floormod") return remainderSpan(a, divisor);
-  }
-  return finiteSpan(boundsOf({ terms: new Map([["", { atom: e, coefficient: 1 }]]), constant: 0 }, ranges), false);
+  const bounds = boundsOf({ terms: new Map([["", { atom: e, coefficient: 1 }]]), constant: 0 }, ranges);
+  return finiteSteps(bounds, Number.POSITIVE_INFINITY);
 }
-function finiteSpan(b: Bounds, exact: boolean): Span | undefined {
+function finiteSteps(b: Bounds, gap: number): Steps | undefined {
   const extent = b.max - b.min + 1;
-  return Number.isFinite(extent) && extent >= 1 ? { min: constantLinear(b.min), extent, exact } : undefined;
+  return Number.isFinite(extent) && extent >= 1
+    ? { min: constantLinear(b.min), extent, gap: extent === 1 ? 1 : gap }
+    : undefined;
 }
 const divides = (l: Linear, c: number): boolean =>
   l.constant % c === 0 && [...l.terms.values()].every((t) => t.coefficient % c === 0);
-function quotientSpan(a: Span, c: number, ranges: Ranges): Span {
+function quotientSteps(a: Steps, c: number, ranges: Ranges): Steps {
   const min = linearOf(floordiv(exprOf(a.min), c), ranges);
-  if (divides(a.min, c)) return { min, extent: Math.floor((a.extent - 1) / c) + 1, exact: a.exact };
-  return { min, extent: Math.floor((a.extent + c - 2) / c) + 1, exact: a.extent === 1 };
+  if (!divides(a.min, c)) {
+    const extent = Math.floor((a.extent + c - 2) / c) + 1;
+    return { min, extent, gap: a.extent === 1 ? 1 : Number.POSITIVE_INFINITY };
+  }
+  return { min, extent: Math.floor((a.extent - 1) / c) + 1, gap: Math.max(1, Math.ceil(a.gap / c)) };
 }
-function remainderSpan(a: Span, c: number): Span {
-  const start = { terms: new Map(), constant: a.min.constant - Math.floor(a.min.constant / c) * c };
+function remainderSteps(a: Steps, c: number): Steps {
+  const start = constantLinear(a.min.constant - Math.floor(a.min.constant / c) * c);
   const aligned = divides({ terms: a.min.terms, constant: 0 }, c);
-  if (aligned && start.constant + a.extent <= c) return { min: start, extent: a.extent, exact: a.exact };
-  return { min: constantLinear(0), extent: c, exact: a.exact && a.extent >= c };
+  if (aligned && start.constant + a.extent <= c) return { min: start, extent: a.extent, gap: a.gap };
+  return { min: constantLinear(0), extent: c, gap: a.gap === 1 && a.extent >= c ? 1 : Number.POSITIVE_INFINITY };
 }
+function clippedSteps(a: Steps, op: "min" | "max", limit: number): Steps {
+  const clip = (x: number): number => (op === "min" ? Math.min(x, limit) : Math.max(x, limit));
+  const lo = clip(a.min.constant);
+  const hi = clip(a.min.constant + a.extent - 1);
+  return { min: constantLinear(lo), extent: hi - lo + 1, gap: a.gap };
+}
+
 /** The box of a point access while the variables of `inner` run. */
 export function boxOf(indices: readonly Expr[], inner: Ranges, ranges: Ranges, limits: Limits = []): Box {
   const forms = indices.map((e) => linearOf(e, ranges));
@@ -188,7 +206,8 @@ export function unionSpan(a: Span, b: Span, ranges: Ranges): Span | undefined {
     min: Math.min(lo.min, other.min),
     max: Math.max(lo.max + a.extent, other.max + b.extent) - 1,
   };
-  return finiteSpan(bounds, false);
+  const s = finiteSteps(bounds, Number.POSITIVE_INFINITY);
+  return s && { min: s.min, extent: s.extent, exact: false };
 }
 /** Whether `outer` provably holds all of `inner`. */
 export function spanCovers(outer: Span, inner: Span, ranges: Ranges): boolean {

@@ -17,11 +17,11 @@ import { solveAccess, valueAt } from "./support-nest.ts";
 
 /**
  * The first conjunct of the block's predicate that is not a tail guard. A tail guard holds for every instance within
- * `domain` (bounds of the iteration variables; the whole domain by default), or only shortens an inner loop.
+ * `domain` (bounds of the iteration variables; the whole domain by default), or only shortens an inner loop so that
+ * the bindings still meet all of it.
  */
 export function strayGuard(b: Block, loops: readonly For[], outer: Ranges, domain: Ranges = iterRanges(b)) {
-  const inner = rangesOf(loops);
-  const ranges = merged(outer, inner);
+  const ranges = merged(outer, rangesOf(loops));
   const bindings = b.bindings.map((e) => linearOf(e, ranges));
   return conjuncts(b.predicate).find((c) => {
     const forms = asInequalities(c, ranges);
@@ -29,7 +29,7 @@ export function strayGuard(b: Block, loops: readonly For[], outer: Ranges, domai
       (q) =>
         boundsOf(q, ranges).max <= 0 ||
         impliedByDomain(q, b, bindings, domain) ||
-        shortensInner(q, c, bindings, inner, ranges),
+        shortensInner(q, c, b, bindings, domain, ranges),
     );
   });
 }
@@ -44,13 +44,15 @@ function impliedByDomain(q: Linear, b: Block, bindings: readonly Linear[], domai
     return lower.terms.size === 0 && lower.constant - known.min <= 0;
   });
 }
-/** The guard bounds a sum of inner variables within a binding, which still meets every value of its span. */
-function shortensInner(q: Linear, c: Expr, bindings: readonly Linear[], inner: Ranges, ranges: Ranges): boolean {
-  const limits = limitsOf([c], inner, ranges).filter((l) => addLinear(l, q, -1).terms.size === 0);
-  return bindings.some((l) => {
-    const free = spanOf(l, inner, ranges);
-    const clipped = spanOf(l, inner, ranges, limits);
-    return free !== undefined && clipped?.exact === true && clipped.extent < free.extent;
+/** The guard bounds a sum of loop variables within a binding, which still meets every value of the variable's domain. */
+function shortensInner(q: Linear, c: Expr, b: Block, bindings: readonly Linear[], domain: Ranges, ranges: Ranges) {
+  const limits = limitsOf([c], ranges, ranges).filter((l) => addLinear(l, q, -1).terms.size === 0);
+  return b.iterVars.some((v, i) => {
+    const known = domain.get(v.var.id);
+    const free = spanOf(bindings[i]!, ranges, ranges);
+    const clipped = spanOf(bindings[i]!, ranges, ranges, limits);
+    if (!known || !free || !clipped?.exact || clipped.extent >= free.extent || clipped.min.terms.size > 0) return false;
+    return clipped.min.constant <= known.min && clipped.min.constant + clipped.extent > known.max;
   });
 }
 /** The non-spatial iteration variables whose bindings use one of these loops. */
