@@ -21,12 +21,12 @@ export const noExternalData: ExternalData = {
  * resolved; only regular files with one link are read, so that neither a symbolic nor a hard link nor a device leads out.
  */
 export function externalDataBeside(modelPath: string): ExternalData {
-  return externalDataIn(dirname(realpathSync(modelPath)));
+  return externalDataIn(dirname(modelPath));
 }
 
-/** External data in `folder`. */
+/** External data in `folder`. @throws InputError [onnx/unreadable] when there is no such folder */
 export function externalDataIn(folder: string): ExternalData {
-  const root = realpathSync(folder);
+  const root = realFolder(folder);
   return {
     read(entries, length, what) {
       const place = placeOf(entries, length, what);
@@ -39,6 +39,14 @@ export function externalDataIn(folder: string): ExternalData {
       }
     },
   };
+}
+
+function realFolder(folder: string): string {
+  try {
+    return realpathSync(folder);
+  } catch (cause) {
+    throw new InputError("onnx/unreadable", `cannot read the folder ${folder} (${codeOf(cause)})`);
+  }
 }
 
 interface Place {

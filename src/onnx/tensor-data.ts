@@ -14,8 +14,13 @@ export interface TensorSource {
   readonly external: ExternalData;
 }
 
+/** Most axes of a tensor, as in NumPy. */
+const mostAxes = 64;
+
 /** Checks the extents of a static shape and their product. @throws InputError [onnx/bad-dimension], [onnx/too-large] */
 export function checkedDims(dims: readonly bigint[], what: string, limits: OnnxLimits): number[] {
+  if (dims.length > mostAxes)
+    throw new InputError("onnx/bad-dimension", `${what} has ${dims.length} axes, the most is ${mostAxes}`);
   let product = 1;
   for (const d of dims) {
     if (d < 0n || d > BigInt(Number.MAX_SAFE_INTEGER))

@@ -45,7 +45,8 @@ function dimsOf(shape: TensorShapeProto, name: string, bindings: SymbolBindings,
     const symbol = value.case === "dimParam" && value.value !== "" ? value.value : anonymousSymbol(name, i);
     return bindings.get(symbol) ?? { symbol };
   });
-  const known = dims.filter((d) => typeof d !== "object").map(BigInt);
+  // A symbol stands for an extent that is at least not known to be bad.
+  const known = dims.map((d) => (typeof d === "object" ? 1n : BigInt(d)));
   checkedDims(known, `value ${quote(name)}`, limits);
   return dims.map((d) => (typeof d === "bigint" ? Number(d) : d));
 }

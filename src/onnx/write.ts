@@ -24,6 +24,8 @@ type ValueInfoInit = MessageInitShape<typeof ValueInfoProtoSchema>;
 /** Prefix of metadata keys that are custom properties of the model, as the reader gives them. */
 const customPrefix = "custom:";
 const text = new TextEncoder();
+/** Bytes of constants that a protobuf message of at most 2 GiB surely has room for. */
+const mostBytes = 2 ** 31 - 2 ** 26;
 
 /**
  * Serializes a graph: constants as initializers in raw form, known types of inner values as value_info. Reading the
@@ -37,6 +39,8 @@ export function writeOnnx(graph: Graph): Uint8Array {
   const nameOf = (id: ValueId | undefined): string => (id === undefined ? "" : valueOf(graph, id).name);
   const values = [...graph.values.values()];
   for (const v of values) if (!isPlain(v.layout)) unwritable(`value ${quote(v.name)} lies in layout ${v.layout?.name}`);
+  const bytes = values.reduce((sum, v) => sum + (v.constant?.data.byteLength ?? 0), 0);
+  if (bytes > mostBytes) unwritable(`${bytes} bytes of constants; a file holds 2 GiB`);
   const ends = new Set([...graph.inputs, ...graph.outputs]);
   const infos = (ids: readonly ValueId[]) => ids.map((id) => valueInfo(valueOf(graph, id)));
   const inner = values.filter((v) => v.type !== undefined && v.constant === undefined && !ends.has(v.id));

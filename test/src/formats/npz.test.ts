@@ -1,7 +1,10 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { uniformInt } from "pure-rand/distribution/uniformInt";
+import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 import { describe, expect, it } from "vitest";
+import { TilewrightError } from "../../../ir/support/errors.ts";
 import { decodeNpz, encodeNpz, readNpz, writeNpz } from "../../../src/formats/npz.ts";
 import { readZip, writeZip } from "../../../src/formats/zip.ts";
 import { Tensor } from "../../../src/tensor.ts";
@@ -42,6 +45,20 @@ describe("npz", () => {
 
   it("reads what NumPy writes", () => {
     expect(decodeNpz(fromNumpy).get("x")?.data).toEqual(Int8Array.of(1, 2));
+  });
+
+  it("ends mutated archives in tensors or a named error", () => {
+    const generator = xoroshiro128plus(5);
+    for (let i = 0; i < 1000; i++) {
+      const bytes = encodeNpz(tensors, { compress: i % 2 === 0 });
+      for (let n = uniformInt(generator, 1, 4); n > 0; n--)
+        bytes[uniformInt(generator, 0, bytes.length - 1)] = uniformInt(generator, 0, 255);
+      try {
+        expect(decodeNpz(bytes).size).toBeGreaterThanOrEqual(0);
+      } catch (error) {
+        expect(error).toBeInstanceOf(TilewrightError);
+      }
+    }
   });
 
   it("refuses archives of other files, and names given twice", () => {

@@ -23,6 +23,13 @@ describe("lengths, dimensions, products and offsets are checked before anything 
     expect(code(reluGraph({ node: inner, valueInfo: [info("m", [1, -7])] }))).toBe("onnx/bad-dimension");
     expect(code(reluGraph({ output: [info("y", [1, -7])] }))).toBe("onnx/bad-dimension");
   });
+  it("refuses more axes than NumPy has", () => {
+    const many = new Array<bigint>(65).fill(1n);
+    expect(tensor(many)).toBe("onnx/bad-dimension");
+    expect(tensor(many.slice(1))).toBe("none");
+    expect(code(reluGraph({ input: [info("x", many)] }))).toBe("onnx/bad-dimension");
+    expect(code(reluGraph({ input: [info("x", many.map(String))] }))).toBe("onnx/bad-dimension");
+  });
   it("refuses products that overflow, also where an extent is zero", () => {
     expect(tensor([2n ** 32n, 2n ** 32n])).toBe("onnx/too-large");
     expect(tensor([0n, 2n ** 50n, 2n ** 50n])).toBe("onnx/too-large");
@@ -108,6 +115,10 @@ describe("external data stays inside the model's folder, and only regular files 
     expect(refusal({ location: "" })).toContain("no location");
     expect(refusal({ offset: "0" })).toContain("no location");
   });
+  it("takes the folder that the model's path names, links in it resolved", () => {
+    writeFileSync(model, modelBytes(constantGraph(external({ location: "w.bin" }))));
+    expect(codeOf(() => loadOnnxSync(join(root, "model", "up", "model", "model.onnx")))).toBe("none");
+  });
   it("refuses links that lead out, after resolving every one", () => {
     expect(refusal({ location: "soft.bin" })).toContain("out of the model's folder");
     expect(refusal({ location: "up/secret.bin" })).toContain("out of the model's folder");
@@ -132,6 +143,7 @@ describe("external data stays inside the model's folder, and only regular files 
     const bytes = modelBytes(constantGraph(external({ location: "w.bin" })));
     expect(codeOf(() => loadOnnxSync(bytes))).toBe("onnx/external-data");
     expect(codeOf(() => loadOnnxSync(bytes, { externalDataFolder: join(root, "model") }))).toBe("none");
+    expect(codeOf(() => loadOnnxSync(bytes, { externalDataFolder: join(root, "absent") }))).toBe("onnx/unreadable");
   });
 });
 
