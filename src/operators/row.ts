@@ -83,8 +83,8 @@ export interface OperatorRow {
   readonly pattern: FusionPattern;
   /** Types of all outputs, in order. */
   readonly infer: (c: NodeContext) => readonly StaticType[];
-  /** Stages that compute all outputs. */
-  readonly compute?: (c: ComputeContext) => readonly Tensor[];
+  /** Stages that compute the outputs, in order; undefined where an output is not asked for. */
+  readonly compute?: (c: ComputeContext) => readonly (Tensor | undefined)[];
   /** Values of all outputs when they follow from types and constants alone (Shape, Range); undefined when they don't. */
   readonly fold?: (c: NodeContext) => readonly TensorValue[] | undefined;
   /** Rewrites the node into simpler ones; gives its outputs. Runs before inference of the result. */

@@ -73,7 +73,7 @@ function trailing(c: ComputeContext): Statistics & { readonly axis: number } {
 const atSlice = (t: Tensor, axis: number, i: readonly Expr[]): Expr =>
   t.at(...i.map((e, a) => (a < axis ? e : constant(dtype("int64"), 0))));
 
-function computeLayerNormalization(c: ComputeContext): Tensor[] {
+function computeLayerNormalization(c: ComputeContext): (Tensor | undefined)[] {
   const s = trailing(c);
   const { mean, inverse } = standardStages(c, s, c.attributes.float("epsilon", 1e-5));
   const [x, scale, shift] = [c.input(0), c.input(1), c.optional(2)];
@@ -87,10 +87,9 @@ function computeLayerNormalization(c: ComputeContext): Tensor[] {
     },
     { annotations: { op: "Normalization", node: "LayerNormalization", part: "scale" } },
   );
-  const statistics = [mean, inverse].flatMap((t, k) =>
-    wants(c, k + 1) ? [outputStage(c, "statistic", (...i) => t.at(...i), { output: k + 1 })] : [],
-  );
-  return [y, ...statistics];
+  const statistic = (t: Tensor, output: number): Tensor | undefined =>
+    wants(c, output) ? outputStage(c, "statistic", (...i) => t.at(...i), { output }) : undefined;
+  return [y, statistic(mean, 1), statistic(inverse, 2)];
 }
 function inferLayerNormalization(c: NodeContext): StaticType[] {
   const x = checkType(c, 0, floats);
@@ -155,7 +154,7 @@ function checkParameters(c: NodeContext, inputs: readonly number[], length: numb
 }
 
 /** (x - mean) · scale / sqrt(variance + epsilon) + shift, one of each a channel. */
-function computeBatchNormalization(c: ComputeContext): Tensor[] {
+function computeBatchNormalization(c: ComputeContext): (Tensor | undefined)[] {
   const x = c.input(0);
   const training = c.attributes.int("training_mode", 0) !== 0;
   const statistics = training ? batchStatistics(c) : { mean: c.input(3), variance: c.input(4) };
@@ -186,18 +185,15 @@ function batchStatistics(c: ComputeContext): { mean: Tensor; variance: Tensor } 
   return { mean, variance: meanStage(c, s, "variance", (e, i) => square(sub(e, mean.at(...i)))) };
 }
 /** running · momentum + batch · (1 - momentum). */
-function runningStage(c: ComputeContext, running: number, batch: Tensor, o: number): Tensor {
+function runningStage(c: ComputeContext, running: number, batch: Tensor, output: number): Tensor | undefined {
+  if (!wants(c, output)) return undefined;
   const momentum = c.attributes.float("momentum", 0.9);
-  return outputStage(
-    c,
-    "running_statistic",
-    (i) => {
-      const now = batch.at(i!);
-      const before = cast(now.dtype.scalar, c.input(running).at(i!));
-      return add(mul(before, like(now, momentum)), mul(now, like(now, 1 - momentum)));
-    },
-    { output: o },
-  );
+  const value = (i: Expr): Expr => {
+    const now = batch.at(i);
+    const before = cast(now.dtype.scalar, c.input(running).at(i));
+    return add(mul(before, like(now, momentum)), mul(now, like(now, 1 - momentum)));
+  };
+  return outputStage(c, "running_statistic", (i) => value(i!), { output });
 }
 function inferBatchNormalization(c: NodeContext): StaticType[] {
   const x = checkType(c, 0, floats);

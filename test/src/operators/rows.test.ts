@@ -87,6 +87,23 @@ describe("reductions", () => {
   });
 });
 
+describe("normalizations", () => {
+  it("give only the statistics that are asked for", () => {
+    const inputs = [f32([1, 4], [1, 3, 1, 3]), f32([4], [1, 1, 1, 1])];
+    const node = makeNode("LayerNormalization", inputs, { epsilon: 0 }, { outputs: 3 });
+    const last = { ...node, outputs: [node.outputs[0], undefined, node.outputs[2]] };
+    expect(interpretNode(last, inputs).map(numbersOf)).toEqual([[-1, 1, -1, 1], [1]]);
+  });
+  it("train batch statistics with one output", () => {
+    const one = f32([1], [1]);
+    const zero = f32([1], [0]);
+    const x = f32([2, 1], [1, 3]);
+    expect(runNumbers("BatchNormalization", [x, one, zero, zero, one], { training_mode: 1, epsilon: 0 })).toEqual([
+      -1, 1,
+    ]);
+  });
+});
+
 describe("windows", () => {
   it("clamp taps of MaxPool into the input", () => {
     const x = f32([1, 1, 2, 2], [-1, -2, -3, -4]);
