@@ -1,5 +1,5 @@
 /** Boxes of buffer elements: symbolic bounds of indices over some variables, unions, and covering. */
-import { add, floordiv, index, max, min, mul, sub } from "../../ir/expr/build.ts";
+import { add, constantValue, floordiv, index, max, min, mul, sub } from "../../ir/expr/build.ts";
 import type { Buffer, Expr } from "../../ir/expr/expr.ts";
 import { freeVars } from "../../ir/expr/traverse.ts";
 import { range, region } from "../../ir/loop/build.ts";
@@ -29,7 +29,7 @@ export function regionOf(source: Access | readonly Region[], over: Ranges, aroun
   const boxes = source.map((r) =>
     region(
       r.buffer,
-      r.ranges.map((q, k) => rangeOver(q, over, around) ?? wholeRange(r.buffer, k)),
+      r.ranges.map((q, k) => rangeWithin(r.buffer, k, q, over, around)),
     ),
   );
   return unionRegions(boxes, around);
@@ -42,12 +42,22 @@ export function regionOfIndices(b: Buffer, indices: readonly Expr[], over: Range
     b,
     b.shape.map((_, k) => {
       const i = indices[k];
-      return (i && rangeOver(range(i, 1), over, around)) ?? wholeRange(b, k);
+      return i ? rangeWithin(b, k, range(i, 1), over, around) : wholeRange(b, k);
     }),
   );
 }
 const wholeRange = (b: Buffer, k: number): Range => range(0, b.shape[k]!);
 
+/** The box of one dimension; the whole extent where the bound is unknown or wider (no access leaves the buffer). */
+function rangeWithin(b: Buffer, k: number, q: Range, over: Ranges, around: Ranges): Range {
+  const whole = wholeRange(b, k);
+  const found = rangeOver(q, over, around);
+  if (!found) return whole;
+  const [start, extent, size] = [found.min, found.extent, whole.extent].map(constantValue);
+  const wider =
+    start !== undefined && extent !== undefined && size !== undefined && start <= 0 && start + extent >= size;
+  return wider ? whole : found;
+}
 function rangeOver(q: Range, over: Ranges, around: Ranges): Range | undefined {
   const known = over.size === 0 ? around : new Map([...around, ...over]);
   const first = symbolicBounds(simplify(q.min, known), over, around);
