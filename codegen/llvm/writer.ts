@@ -184,10 +184,10 @@ export class FunctionWriter {
     }
   }
 
-  /** The finished body, from the entry label on. */
-  finish(): string {
+  /** The finished body, from the entry label to the terminator. */
+  finish(terminator = "ret void"): string {
     const body = this.#regions[0]!;
-    return ["entry:", ...this.#allocas, ...body.lines, "  ret void"].join("\n");
+    return ["entry:", ...this.#allocas, ...body.lines, `  ${terminator}`].join("\n");
   }
 }
 
