@@ -32,7 +32,7 @@ export interface Affine {
   readonly terms: ReadonlyMap<VarId, number>;
   readonly constant: number;
 }
-export interface Term {
+interface Term {
   readonly atom: Expr;
   readonly coefficient: number;
 }
@@ -50,8 +50,8 @@ export interface AtomNormalizer {
   readonly node: (e: Binary) => Expr;
 }
 
-export const constantForm = (constant: number): QuasiAffine => ({ terms: [], constant });
-export const atomForm = (atom: Expr): QuasiAffine => ({ terms: [{ atom, coefficient: 1 }], constant: 0 });
+const constantForm = (constant: number): QuasiAffine => ({ terms: [], constant });
+const atomForm = (atom: Expr): QuasiAffine => ({ terms: [{ atom, coefficient: 1 }], constant: 0 });
 
 const isSafe = Number.isSafeInteger;
 const wholeQuotient = (n: number, m: number): number => {
@@ -157,7 +157,7 @@ function constantDivision(e: Expr, op: "floordiv" | "floormod"): { value: Expr; 
 const isOne = (t: Term | undefined): t is Term => t !== undefined && t.coefficient === 1;
 
 /** floordiv(n, m) for m ≥ 1. */
-export function divideForm(n: QuasiAffine, m: number, ranges: Ranges): QuasiAffine {
+function divideForm(n: QuasiAffine, m: number, ranges: Ranges): QuasiAffine {
   if (m === 1) return n;
   for (const g of stepsFor(n, m)) {
     const s = splitBy(n, g, ranges);

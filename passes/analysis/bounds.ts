@@ -19,7 +19,7 @@ export interface Interval {
 /** What is known of variables. */
 export type Ranges = ReadonlyMap<VarId, Interval>;
 
-export const everything: Interval = { min: Number.NEGATIVE_INFINITY, max: Number.POSITIVE_INFINITY };
+const everything: Interval = { min: Number.NEGATIVE_INFINITY, max: Number.POSITIVE_INFINITY };
 export const noRanges: Ranges = new Map();
 export const point = (value: number): Interval => ({ min: value, max: value });
 
@@ -54,7 +54,7 @@ export function scaleInterval(x: Interval, k: number): Interval {
   return k > 0 ? { min: x.min * k, max: x.max * k } : { min: x.max * k, max: x.min * k };
 }
 /** The smallest interval around both. */
-export const hull = (x: Interval, y: Interval): Interval => ({
+const hull = (x: Interval, y: Interval): Interval => ({
   min: Math.min(x.min, y.min),
   max: Math.max(x.max, y.max),
 });

@@ -28,7 +28,7 @@ export type Feasibility = "no" | "maybe" | "yes";
 const maxRows = 400;
 const maxCoefficient = 2 ** 40;
 
-export function gcdOfRow(row: Row): number {
+function gcdOfRow(row: Row): number {
   let g = 0;
   for (let j = 1; j < row.length; j++) {
     let x = Math.abs(row[j]!);
