@@ -34,22 +34,27 @@ class Renaming {
     const to = this.#forth.get(a);
     return to === undefined ? a === b && !this.#back.has(b) : to === b && this.#back.get(b) === a;
   }
-  /** Runs `inner` with `a` and `b` bound to each other. */
-  within(a: number, b: number, inner: () => boolean): boolean {
+  /** Binds `a` and `b` to each other and gives what undoes it. */
+  bind(a: number, b: number): () => void {
     const [forth, back] = [this.#forth.get(a), this.#back.get(b)];
     this.#forth.set(a, b);
     this.#back.set(b, a);
     if (a !== b) this.#changed++;
-    const result = inner();
-    if (a !== b) this.#changed--;
-    restore(this.#forth, a, forth);
-    restore(this.#back, b, back);
-    return result;
+    return () => {
+      if (a !== b) this.#changed--;
+      restore(this.#forth, a, forth);
+      restore(this.#back, b, back);
+    };
   }
 }
 function restore<K, V>(map: Map<K, V>, key: K, value: V | undefined): void {
   if (value === undefined) map.delete(key);
   else map.set(key, value);
+}
+
+type Undo = () => void;
+function release(undo: Undo[]): void {
+  for (const f of undo.reverse()) f();
 }
 
 class Equality {
@@ -65,27 +70,20 @@ class Equality {
     if (!each(f.params, g.params, (p, q) => p.role === q.role)) return false;
     const vars = (h: PrimFunc): Var[] => [...h.scalars, ...(h.chunk ? [h.chunk.begin, h.chunk.end] : [])];
     const buffers = (h: PrimFunc): Buffer[] => h.params.map((p) => p.buffer);
-    return this.#bindVars(vars(f), vars(g), () =>
-      this.#bindBuffers(buffers(f), buffers(g), () => this.stmts(f.body, g.body)),
-    );
+    const undo: Undo[] = [];
+    const same =
+      this.#bindVars(vars(f), vars(g), undo) &&
+      this.#bindBuffers(buffers(f), buffers(g), undo) &&
+      this.stmts(f.body, g.body);
+    release(undo);
+    return same;
   }
-  #bindVars(a: readonly Var[], b: readonly Var[], inner: () => boolean): boolean {
-    if (a.length !== b.length) return false;
-    const bindFrom = (k: number): boolean => {
-      const [x, y] = [a[k], b[k]];
-      if (!x || !y) return inner();
-      return x.dtype === y.dtype && this.#vars.within(x.id, y.id, () => bindFrom(k + 1));
-    };
-    return bindFrom(0);
+  /** Binds pairs of variables if their types agree; `undo` gets what unbinds them. */
+  #bindVars(a: readonly Var[], b: readonly Var[], undo: Undo[]): boolean {
+    return each(a, b, (x, y) => x.dtype === y.dtype && undo.push(this.#vars.bind(x.id, y.id)) > 0);
   }
-  #bindBuffers(a: readonly Buffer[], b: readonly Buffer[], inner: () => boolean): boolean {
-    if (a.length !== b.length) return false;
-    const bindFrom = (k: number): boolean => {
-      const [x, y] = [a[k], b[k]];
-      if (!x || !y) return inner();
-      return this.#declarations(x, y) && this.#buffers.within(x.id, y.id, () => bindFrom(k + 1));
-    };
-    return bindFrom(0);
+  #bindBuffers(a: readonly Buffer[], b: readonly Buffer[], undo: Undo[]): boolean {
+    return each(a, b, (x, y) => this.#declarations(x, y) && undo.push(this.#buffers.bind(x.id, y.id)) > 0);
   }
   #declarations(a: Buffer, b: Buffer): boolean {
     return (
@@ -119,17 +117,27 @@ class Equality {
   }
 
   stmts(a: Stmt, b: Stmt): boolean {
-    if (a === b && this.#vars.identity && this.#buffers.identity) return true;
-    if (a.kind === "block" || b.kind === "block") {
-      return a.kind === "block" && b.kind === "block" && this.#blocks(a, b);
+    const undo: Undo[] = [];
+    const same = this.#chain(a, b, undo);
+    release(undo);
+    return same;
+  }
+  /** Goes down nested bindings in a loop, not by recursion: a long list of allocations is a deep tree. */
+  #chain(first: Stmt, second: Stmt, undo: Undo[]): boolean {
+    let [a, b] = [first, second];
+    for (;;) {
+      if (a === b && this.#vars.identity && this.#buffers.identity) return true;
+      if (a.kind === "block") return b.kind === "block" && this.#blocks(a, b);
+      if (a.kind !== b.kind) return false;
+      if (!this.#lists(childExprs(a), childExprs(b)) || !this.#sameStatement(a, b)) return false;
+      if ((a.kind === "for" && b.kind === "for") || (a.kind === "let" && b.kind === "let")) {
+        if (!this.#bindVars([a.var], [b.var], undo)) return false;
+        [a, b] = [a.body, b.body];
+      } else if (a.kind === "allocate" && b.kind === "allocate") {
+        if (!this.#bindBuffers([a.buffer], [b.buffer], undo)) return false;
+        [a, b] = [a.body, b.body];
+      } else return each(childStmts(a), childStmts(b), (x, y) => this.stmts(x, y));
     }
-    if (a.kind !== b.kind || !this.#lists(childExprs(a), childExprs(b)) || !this.#sameStatement(a, b)) return false;
-    const inner = (): boolean => each(childStmts(a), childStmts(b), (x, y) => this.stmts(x, y));
-    if ((a.kind === "for" && b.kind === "for") || (a.kind === "let" && b.kind === "let")) {
-      return this.#bindVars([a.var], [b.var], inner);
-    }
-    if (a.kind === "allocate" && b.kind === "allocate") return this.#bindBuffers([a.buffer], [b.buffer], inner);
-    return inner();
   }
   /** Compares what is neither an expression nor a substatement. */
   #sameStatement(a: Stmt, b: Stmt): boolean {
@@ -154,15 +162,15 @@ class Equality {
     if (!each(a.iterVars, b.iterVars, (x, y) => x.kind === y.kind && this.exprs(x.extent, y.extent))) return false;
     if (!this.#lists(a.predicate ? [a.predicate] : [], b.predicate ? [b.predicate] : [])) return false;
     const vars = (s: Block): Var[] => s.iterVars.map((v) => v.var);
-    return this.#bindVars(
-      vars(a),
-      vars(b),
-      () =>
-        !a.init === !b.init &&
-        each(a.reads, b.reads, (x, y) => this.#regions(x, y)) &&
-        each(a.writes, b.writes, (x, y) => this.#regions(x, y)) &&
-        each(childStmts(a), childStmts(b), (x, y) => this.stmts(x, y)),
-    );
+    const undo: Undo[] = [];
+    const same =
+      !a.init === !b.init &&
+      this.#bindVars(vars(a), vars(b), undo) &&
+      each(a.reads, b.reads, (x, y) => this.#regions(x, y)) &&
+      each(a.writes, b.writes, (x, y) => this.#regions(x, y)) &&
+      each(childStmts(a), childStmts(b), (x, y) => this.stmts(x, y));
+    release(undo);
+    return same;
   }
   #regions(a: Region, b: Region): boolean {
     return (

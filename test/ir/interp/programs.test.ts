@@ -20,7 +20,9 @@ import { runProgram } from "../../../ir/interp/run.ts";
 import { allocate, forLoop, parallelCall, primFunc, program, seq, store } from "../../../ir/loop/build.ts";
 import { ComputeBuilder, sum } from "../../../ir/loop/compute.ts";
 import type { Program, Stmt } from "../../../ir/loop/program.ts";
+import { UsageError } from "../../../ir/support/errors.ts";
 import { IdSource } from "../../../ir/support/ids.ts";
+import { parseProgram } from "../../../ir/text/parser.ts";
 
 function matmul(m: number, n: number, depth: number): Program {
   const b = new ComputeBuilder(new IdSource());
@@ -158,4 +160,65 @@ test("division by zero throws", () => {
   const i = variable(ids, "i");
   const p = single(out, forLoop(i, 1, store(out, [0], floordiv(index(4), i))), ids);
   expect(caught(() => runProgram(p, {})).code).toBe("interp/division-by-zero");
+});
+
+test("a block runs where its predicate holds; init runs at the zero of the reductions", () => {
+  const p = parseProgram(`program f(A: int32[6], S: output int32[2]):
+  for i in 0..2:
+    for k in 0..4:
+      block S(vi: spatial 2 = i, vk: reduction 3 = k) where k < 3:
+        reads S[vi], A[vi * 3 + vk]
+        writes S[vi]
+        init:
+          S[vi] = 100i32
+        S[vi] = S[vi] + A[vi * 3 + vk]
+`);
+  const { S } = runProgram(p, { A: Int32Array.from([1, 2, 3, 4, 5, 6]) }, { checkUninitialized: true });
+  expect([...S!]).toEqual([106, 115]);
+});
+test("an instance outside the block's domain is refused, by name", () => {
+  const p = parseProgram(`program f(S: output int32[8]):
+  for k in 0..4:
+    block b(v: spatial 3 = k):
+      writes S[v]
+      S[v] = 1i32
+`);
+  const error = caught(() => runProgram(p, {}));
+  expect([error.code, error.details]).toEqual([
+    "interp/outside-domain",
+    { block: "b", iterVar: "v", value: 3, extent: 3 },
+  ]);
+});
+test("bounds and lets are evaluated once; a vector store reads all lanes before it writes", () => {
+  const p = parseProgram(`program f(A: output int64[8]):
+  A[0] = 3
+  for i in 0..A[0]:
+    A[0] = A[0] + 1
+  let t = A[0]
+  A[0] = 9
+  A[1] = t
+  A[ramp(3, 1, 3)] = ramp(1, 1, 3)
+  A[ramp(4, 1, 3)] = A[ramp(3, 1, 3)]
+`);
+  const A = new BigInt64Array(8);
+  interpret(p, "f", { A });
+  expect([...A]).toEqual([9n, 6n, 0n, 1n, 1n, 2n, 3n, 0n]);
+});
+test("symbolic extents come as scalars", () => {
+  const p = parseProgram(
+    "program f(n: int64, A: output float32[n, 2]):\n  for i in 0..n:\n    A[i, 1] = 2.0\n    A[i, 0] = 1.0\n",
+  );
+  expect([...runProgram(p, {}, { scalars: { n: 3 } }).A!]).toEqual([1, 2, 1, 2, 1, 2]);
+});
+test("wrong arguments are the caller's errors", () => {
+  const p = parseProgram("program f(A: int32[4], B: output int32[4]):\n  B[0] = A[0]\n");
+  const codes = [{}, { A: new Float32Array(4) }, { A: new Int32Array(3) }].map((inputs) => {
+    try {
+      runProgram(p, inputs as Record<string, Int32Array>);
+    } catch (e) {
+      return e instanceof UsageError ? e.code : e;
+    }
+    return "nothing was thrown";
+  });
+  expect(codes).toEqual(["interp/missing-argument", "interp/argument-type", "interp/argument-length"]);
 });
