@@ -16,11 +16,9 @@ import { defaultSchedule } from "../../passes/schedule/library/index.ts";
 import type { Machine } from "../../passes/schedule/library/plan.ts";
 import type { Schedule } from "../../passes/schedule/schedule.ts";
 import { buildGroupProgram } from "../operators/build-program.ts";
+import { codeVersion } from "./code-version.ts";
 import { groupKey } from "./group-key.ts";
 import type { ObjectCache } from "./object-cache.ts";
-
-/** Bumped when the same group may give other code. */
-export const codeVersion = "1";
 
 export interface KernelContext {
   readonly target: Target;
@@ -46,7 +44,7 @@ export interface Kernel {
 export function contextKey(c: KernelContext): string {
   const { target, threads, math, schedule, compilerVersion } = c;
   const parts = [
-    codeVersion,
+    codeVersion(),
     compilerVersion,
     target.triple,
     target.cpu,

@@ -1,0 +1,27 @@
+/** A version of our own code for cache keys: whatever changes generated kernels changes it. */
+import { createHash } from "node:crypto";
+import { readdirSync, statSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+/** Folders whose code decides what a kernel is. */
+const deciding = ["ir", "passes", "codegen", "src/operators", "src/runtime"];
+let version: string | undefined;
+
+/** Hash of names, sizes and times of the compiler's own files; changes with every build. */
+export function codeVersion(): string {
+  version ??= hashFiles();
+  return version;
+}
+function hashFiles(): string {
+  const root = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
+  const hash = createHash("sha256");
+  for (const folder of deciding) {
+    for (const file of readdirSync(join(root, folder), { recursive: true, withFileTypes: true })) {
+      if (!file.isFile() || !/\.[jt]s$/.test(file.name) || file.name.endsWith(".d.ts")) continue;
+      const { size, mtimeMs } = statSync(join(file.parentPath, file.name));
+      hash.update(`${file.name}:${size}:${mtimeMs};`);
+    }
+  }
+  return hash.digest("hex").slice(0, 16);
+}
