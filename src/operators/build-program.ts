@@ -20,11 +20,11 @@ import { lookupRow, nodeContext, staticType } from "./registry.ts";
 import type { ComputeContext, StaticType } from "./row.ts";
 
 /** A parameter of a group's function, in the order of the function's parameters. */
-export interface GroupParam {
+interface GroupParam {
   readonly value: ValueId;
   readonly role: ParamRole;
 }
-export interface GroupProgram {
+interface GroupProgram {
   readonly program: Program;
   readonly params: readonly GroupParam[];
 }

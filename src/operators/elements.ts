@@ -1,12 +1,12 @@
 /** Elements of constant tensors as numbers, and constant tensors from numbers. */
 import { getFloat16, setFloat16 } from "@petamoriken/float16";
 import type { ScalarType } from "../../ir/expr/dtype.ts";
-import { elementCount, type TensorValue, tensorValue } from "../../ir/graph/tensor-value.ts";
+import { type TensorValue, tensorValue } from "../../ir/graph/tensor-value.ts";
 
 /** The number that a float16 bit pattern stands for. */
 export const fromHalf = (bits: number): number => getFloat16(new DataView(Uint16Array.of(bits).buffer), 0, true);
 /** The number that a bfloat16 bit pattern stands for. */
-export const fromBfloat = (bits: number): number => new Float32Array(Uint32Array.of(bits << 16).buffer)[0]!;
+const fromBfloat = (bits: number): number => new Float32Array(Uint32Array.of(bits << 16).buffer)[0]!;
 
 function toHalf(value: number): number {
   const view = new DataView(new ArrayBuffer(2));
@@ -54,5 +54,3 @@ export function filled(like: TensorValue, dims: readonly number[]): TensorValue 
   (t.data as { fill(v: unknown): unknown }).fill(like.data[0]);
   return { ...t, dims: [...dims], data: t.data };
 }
-/** Whether a constant is small enough to be folded or inlined element by element. */
-export const isScalarLike = (t: TensorValue): boolean => elementCount(t.dims) === 1;

@@ -1,13 +1,11 @@
 /** Makers of element-wise rows: a row is an operator's name, its element types and one expression. */
-import { cast } from "../../ir/expr/build.ts";
 import type { ScalarType } from "../../ir/expr/dtype.ts";
 import type { Expr } from "../../ir/expr/expr.ts";
-import { workingType } from "./expressions.ts";
 import type { ComputeContext, NodeContext, OperatorRow, StaticType } from "./row.ts";
 import { broadcastDims, checkType, range } from "./shape-rules.ts";
 import { outputStage, wideBroadcast } from "./stages.ts";
 
-export interface ElementwiseOptions {
+interface ElementwiseOptions {
   readonly since?: number;
   readonly domain?: string;
   /** Element type of the result; default that of input 0. */
@@ -54,5 +52,3 @@ function inferElementwise(c: NodeContext, types: readonly ScalarType[], options:
     ),
   };
 }
-/** Brings `e` to the type that values of `type` are computed in. */
-export const toWorking = (e: Expr, type: ScalarType): Expr => cast(workingType(type), e);

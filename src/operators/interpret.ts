@@ -11,7 +11,7 @@ import { buildGroupProgram } from "./build-program.ts";
 const isValue = (id: ValueId | undefined): id is ValueId => id !== undefined;
 
 /** The group of one node. */
-export function singleton(node: Node): Group {
+function singleton(node: Node): Group {
   const inputs = [...new Set(node.inputs.filter(isValue))];
   return { nodes: [node], anchor: node, inputs, outputs: node.outputs.filter(isValue) };
 }

@@ -107,7 +107,7 @@ export const describeNode = (n: Node): string =>
   `${n.domain ? `${n.domain}::` : ""}${n.op} "${n.name}" (opset ${n.opset})`;
 
 /** What a context needs of a graph. */
-export interface GraphValues {
+interface GraphValues {
   readonly values: ReadonlyMap<ValueId, Value>;
 }
 /** Answers for a value that is no constant of the graph, when a rule cannot do without it. */

@@ -12,7 +12,7 @@ export interface ResizeAxis {
   readonly scale: number;
 }
 /** Arithmetic on coordinates: plain numbers at compile time, float64 expressions at run time. */
-export interface Arithmetic<T> {
+interface Arithmetic<T> {
   readonly of: (n: number) => T;
   readonly add: (a: T, b: T) => T;
   readonly sub: (a: T, b: T) => T;

@@ -66,9 +66,5 @@ export function normalizeAxes(c: NodeContext, axes: readonly number[], rank: num
 export const product = (dims: readonly number[]): number => dims.reduce((a, b) => a * b, 1);
 /** Axes 0..n. */
 export const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
-/** Output types equal to input `i`. */
-export const sameAs =
-  (i = 0) =>
-  (c: NodeContext): StaticType[] => [c.require(i)];
 /** Whether output `i` of the node is asked for. */
 export const wants = (c: NodeContext, i: number): boolean => c.node.outputs[i] !== undefined;

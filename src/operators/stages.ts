@@ -15,7 +15,7 @@ export function layoutOption(c: ComputeContext, final: boolean, o = 0): { readon
 }
 
 /** One reduction stage. */
-export interface ReductionStage {
+interface ReductionStage {
   readonly name: string;
   readonly type: ScalarType;
   readonly dims: readonly number[];

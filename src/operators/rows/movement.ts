@@ -12,7 +12,7 @@ import { outputStage } from "../stages.ts";
  * Coordinates in `from` of the element at `indices` of `to`, both row-major over the same elements. Runs of dimensions
  * with equal products map among themselves, so that unchanged dimensions keep their index.
  */
-export function reshapeIndex(from: readonly number[], to: readonly number[], indices: readonly Expr[]): Expr[] {
+function reshapeIndex(from: readonly number[], to: readonly number[], indices: readonly Expr[]): Expr[] {
   const result: Expr[] = [];
   let i = 0;
   let o = 0;
