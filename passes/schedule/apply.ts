@@ -80,6 +80,19 @@ export const primitives = {
   })),
 } as const;
 
+/** Primitives that keep what each iteration of the loops around does; all others may move accesses between iterations. */
+export const keepIterations: ReadonlySet<string> = new Set<keyof typeof primitives>([
+  "split",
+  "fuse",
+  "reorder",
+  "vectorize",
+  "unroll",
+  "parallel",
+  "decomposeReduction",
+  "setScope",
+  "annotate",
+]);
+
 export type PrimitiveName = keyof typeof primitives;
 /** The positional arguments of a primitive's method. */
 export type FaceOf<N extends PrimitiveName> = Parameters<(typeof primitives)[N]["face"]>;

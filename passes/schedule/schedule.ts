@@ -8,12 +8,15 @@ import {
   type ArgsOf,
   argsFor,
   handlesIn,
+  keepIterations,
   type PrimitiveMethods,
   type PrimitiveName,
   primitiveNamed,
   primitives,
 } from "./apply.ts";
 import { refused, unknownHandle } from "./errors.ts";
+import { brokenLoop, hasLoopsAtOnce } from "./independence.ts";
+import { describeMeeting } from "./legality.ts";
 import { type TiledLoops, tile } from "./library/tile.ts";
 import type { SplitOptions, Tail } from "./primitive/split.ts";
 import type { BlockRef, LoopRef, Violation } from "./primitive.ts";
@@ -39,8 +42,11 @@ export const liveHandle = "live-handle";
 
 /** The rule that every primitive has: buffers are used only inside their allocations. */
 export const buffersInScope = "buffers-in-scope";
+/** The rule that every primitive has: loops that run at once stay independent. */
+export const staysIndependent = "stays-independent";
 const commonRules: Readonly<Record<string, string>> = {
   [liveHandle]: "handles stand for what still exists",
+  [staysIndependent]: "iterations of parallel and vectorized loops stay independent",
   [buffersInScope]: "buffers are used only inside their allocations",
 };
 
@@ -177,14 +183,25 @@ export class Schedule {
     }
     const primitive = primitiveNamed(name);
     if (!primitive) throw new InputError("schedule/no-primitive", `there is no primitive ${name}`);
-    return primitive.check(this.program, args) ?? this.#outOfScope(primitive, args);
+    return primitive.check(this.program, args) ?? this.#common(primitive, args);
   }
-  #outOfScope(primitive: AnyPrimitive, args: object): Violation | undefined {
-    if (!allocatesInLoops(this.program)) return undefined;
-    const stray = strayBuffer(primitive.rewrite(this.program, args).program);
-    if (!stray) return undefined;
-    const because = `${stray.name} is allocated inside a loop, and would be used outside of it`;
-    return { rule: buffersInScope, because, instead: `apply ${primitive.name} before making the loop parallel` };
+  /** The rules that concern what the primitive makes of the program: only nested allocations and loops at once can break them. */
+  #common(primitive: AnyPrimitive, args: object): Violation | undefined {
+    const before = this.program;
+    const scopes = allocatesInLoops(before);
+    const loops = !keepIterations.has(primitive.name) && hasLoopsAtOnce(before);
+    if (!scopes && !loops) return undefined;
+    const after = primitive.rewrite(before, args).program;
+    const stray = scopes ? strayBuffer(after) : undefined;
+    if (stray) {
+      const because = `${stray.name} is allocated inside a loop, and would be used outside of it`;
+      return { rule: buffersInScope, because, instead: `apply ${primitive.name} before making the loop parallel` };
+    }
+    const broken = loops ? brokenLoop(before, after) : undefined;
+    if (!broken) return undefined;
+    const { loop, meeting } = broken;
+    const instead = `apply ${primitive.name} before making the loop ${loop.loopKind}`;
+    return { rule: staysIndependent, because: describeMeeting(meeting, loop.var.name), instead, at: loopRef(loop) };
   }
   /** Applies a primitive to its plain arguments. @throws ScheduleError `primitive/rule` */
   apply(name: string, args: object): unknown {

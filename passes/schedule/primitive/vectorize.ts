@@ -1,21 +1,9 @@
 /** vectorize: a loop's iterations become the lanes of vectors. */
 import { constantValue } from "../../../ir/expr/build.ts";
-import type { BinaryOp, Expr } from "../../../ir/expr/expr.ts";
-import { freeVars, some } from "../../../ir/expr/traverse.ts";
-import type { Block, For, Program } from "../../../ir/loop/program.ts";
-import { keyOf } from "../iteration.ts";
-import {
-  bindingsOf,
-  dependsOn,
-  describeMeeting,
-  hasKind,
-  keepsOrder,
-  loopsIn,
-  type Meeting,
-  meetings,
-  type Nest,
-  nestOf,
-} from "../legality.ts";
+import { freeVars } from "../../../ir/expr/traverse.ts";
+import type { For, Program } from "../../../ir/loop/program.ts";
+import { accumulates } from "../independence.ts";
+import { describeMeeting, keepsOrder, loopsIn, meetings, type Nest, nestOf } from "../legality.ts";
 import { definePrimitive, type LoopRef, type Violation } from "../primitive.ts";
 import { funcOfLoop, loopOf, loopsOutside, withKind } from "../rebuild.ts";
 import { loopRef } from "../tree.ts";
@@ -77,24 +65,6 @@ function carriedViolation(
   }
   return undefined;
 }
-/** The block of a meeting with itself that only accumulates along the loop, b[i] = b[i] op value. */
-function accumulates(m: Meeting, loop: For): Block | undefined {
-  if (m.first !== m.second || m.first.stmt.kind !== "block") return undefined;
-  const b = m.first.stmt;
-  if (hasKind(b, "ordered") || dependsOn(bindingsOf(b, ["spatial"]), loop.var.id)) return undefined;
-  return hasKind(b, "reduction") && isPlainUpdate(b) ? b : undefined;
-}
-const combining: ReadonlySet<BinaryOp> = new Set(["add", "mul", "min", "max", "and", "or"]);
-function isPlainUpdate(b: Block): boolean {
-  const s = b.body;
-  if (s.kind !== "store" || s.predicate || s.value.kind !== "binary" || !combining.has(s.value.op)) return false;
-  const { a, b: value } = s.value;
-  const target = s.indices.map(keyOf).join();
-  const isTarget = (e: Expr): boolean =>
-    e.kind === "load" && e.buffer.id === s.buffer.id && e.indices.map(keyOf).join() === target;
-  return isTarget(a) && !some(value, (n) => n.kind === "load" && n.buffer.id === s.buffer.id);
-}
-
 /** The primitive. */
 export const vectorize = definePrimitive({
   name: "vectorize",

@@ -1,0 +1,51 @@
+/** Whether loops that are parallel or vectorized already may stay so when something else moves into them. */
+import type { BinaryOp, Expr } from "../../ir/expr/expr.ts";
+import { some } from "../../ir/expr/traverse.ts";
+import type { Block, For, Program } from "../../ir/loop/program.ts";
+import { visitStmt } from "../../ir/loop/traverse.ts";
+import { keyOf } from "./iteration.ts";
+import { bindingsOf, carriedMeetings, dependsOn, hasKind, type Meeting, nestOf, storesTheSame } from "./legality.ts";
+
+/** The block of a meeting with itself that only accumulates along the loop, b[i] = b[i] op value. */
+export function accumulates(m: Meeting, loop: For): Block | undefined {
+  if (m.first !== m.second || m.first.stmt.kind !== "block") return undefined;
+  const b = m.first.stmt;
+  if (hasKind(b, "ordered") || dependsOn(bindingsOf(b, ["spatial"]), loop.var.id)) return undefined;
+  return hasKind(b, "reduction") && isPlainUpdate(b) ? b : undefined;
+}
+const combining: ReadonlySet<BinaryOp> = new Set(["add", "mul", "min", "max", "and", "or"]);
+function isPlainUpdate(b: Block): boolean {
+  const s = b.body;
+  if (s.kind !== "store" || s.predicate || s.value.kind !== "binary" || !combining.has(s.value.op)) return false;
+  const { a, b: value } = s.value;
+  const target = s.indices.map(keyOf).join();
+  const isTarget = (e: Expr): boolean =>
+    e.kind === "load" && e.buffer.id === s.buffer.id && e.indices.map(keyOf).join() === target;
+  return isTarget(a) && !some(value, (n) => n.kind === "load" && n.buffer.id === s.buffer.id);
+}
+
+/** Parallel and vectorized loops of the program. */
+function loopsAtOnce(program: Program): For[] {
+  const found: For[] = [];
+  for (const f of program.functions)
+    visitStmt(f.body, (s) => {
+      if (s.kind === "for" && (s.loopKind === "parallel" || s.loopKind === "vectorized")) found.push(s);
+      return s.kind !== "block";
+    });
+  return found;
+}
+/** A parallel or vectorized loop whose iterations meet in `after`, among those that differ from `before`. */
+export function brokenLoop(before: Program, after: Program): { loop: For; meeting: Meeting } | undefined {
+  const old = new Set(loopsAtOnce(before));
+  for (const loop of loopsAtOnce(after)) {
+    if (old.has(loop)) continue;
+    const nest = nestOf(loop);
+    const meeting = carriedMeetings(nest, loop).find((m) =>
+      loop.loopKind === "parallel" ? !storesTheSame(nest, m) : accumulates(m, loop) === undefined,
+    );
+    if (meeting) return { loop, meeting };
+  }
+  return undefined;
+}
+/** Whether any loop is parallel or vectorized. */
+export const hasLoopsAtOnce = (program: Program): boolean => loopsAtOnce(program).length > 0;
