@@ -28,11 +28,16 @@ export function elementAddress(ctx: FunctionContext, buffer: Buffer, index: Expr
   const terms = form.terms.map((t) => ({ value: ctx.emit(t.atom), coefficient: t.coefficient }));
   terms.sort((x, y) => x.value.depth - y.value.depth || x.coefficient - y.coefficient);
   let alignment = binding.alignment;
-  for (const t of terms) alignment = commonAlignment(alignment, t.coefficient * bytes);
-  const pointer = pointerTo(ctx, buffer, binding.pointer, terms);
+  let base = "";
+  for (const t of terms) {
+    alignment = commonAlignment(alignment, t.coefficient * bytes);
+    base += `${t.value.ref}*${t.coefficient}+`;
+  }
+  const depth = Math.max(binding.pointer.depth, terms.at(-1)?.value.depth ?? 0);
+  const pointer = ctx.writer.memo(`${buffer.id}[${base}`, depth, () => pointerTo(ctx, buffer, binding.pointer, terms));
   return {
     pointer: displaced(ctx, pointer, form.constant * bytes),
-    base: terms.map((t) => `${t.value.ref}*${t.coefficient}`).join("+"),
+    base,
     first: form.constant,
     alignment: commonAlignment(alignment, form.constant * bytes),
   };

@@ -3,7 +3,7 @@ import { bitsOf, type DType, dtype, isFloat, isSigned, type ScalarType } from ".
 import type { Expr } from "../../ir/expr/expr.ts";
 import { type FunctionContext, intrinsic } from "./function-context.ts";
 import { floatLiteral, intrinsicSuffix, registerType, splatLiteral, vectorOf } from "./types.ts";
-import { literal, type Value } from "./writer.ts";
+import type { Value } from "./writer.ts";
 
 /** A float16 or bfloat16 (as it is kept in a register) as float. */
 export function widenFloat(ctx: FunctionContext, v: Value, t: DType): Value {

@@ -1,6 +1,6 @@
 /** Floating-point operators. float16 and bfloat16 compute in float (a fused multiply-add in double) and round after each. */
 import { constantValue } from "../../ir/expr/build.ts";
-import { type DType, dtype, type ScalarType, withLanes } from "../../ir/expr/dtype.ts";
+import { type DType, dtype, withLanes } from "../../ir/expr/dtype.ts";
 import type { BinaryOp, CompareOp, Expr, UnaryOp } from "../../ir/expr/expr.ts";
 import { UnsupportedError } from "../../ir/support/errors.ts";
 import { isNarrow, narrowFloat, widenFloat } from "./conversions.ts";

@@ -30,9 +30,13 @@ export interface FunctionSignature {
   readonly workspaceBytes: number;
 }
 
-/** The passes that generated code needs from LLVM, for `compileIr`. */
+/**
+ * The passes that generated code needs from LLVM, for `compileIr`. The writer leaves little to do: promote accumulators,
+ * drop what is computed twice, keep in registers what a serial loop carries. For a 14x2 convolution tile (448
+ * multiply-adds) they take 3.4 ms of 28; adding gvn takes 10 ms, `default<O2>` 46 ms more, at the same speed.
+ */
 export const defaultPassPipeline =
-  "function(sroa<modify-cfg>,early-cse<memssa>,instcombine<no-verify-fixpoint>,simplifycfg,loop-mssa(licm),gvn,instcombine<no-verify-fixpoint>)";
+  "function(sroa<modify-cfg>,early-cse<memssa>,instcombine<no-verify-fixpoint>,simplifycfg,loop-mssa(licm))";
 
 /** Writes a flat program (see `passes/lower`) as one LLVM module. */
 export function emitLlvm(

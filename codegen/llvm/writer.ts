@@ -87,6 +87,16 @@ export class FunctionWriter {
     region.values.set(text, value);
     return value;
   }
+  /** What `make` gave for `key` before, as long as the region of the deepest operand is open. */
+  memo(key: string, depth: number, make: () => Value): Value {
+    const { values } = this.#regions[depth]!;
+    let value = values.get(key);
+    if (!value) {
+      value = make();
+      values.set(key, value);
+    }
+    return value;
+  }
   /** A value without side effects, computed here unless an open region has it already. */
   pure(text: string): Value {
     for (let d = this.depth; d >= 0; d--) {

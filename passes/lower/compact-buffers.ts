@@ -93,7 +93,7 @@ function isSetBefore(read: Access, before: readonly Access[], loop: For, outer: 
     const written = accessBox(w, outer);
     const covers =
       written.exact && written.spans.every((s, d) => s && needed.spans[d] && spanCovers(s, needed.spans[d], outer));
-    return covers && !strayGuard(w.block, w.loops, outer, readDomain(w, read));
+    return covers && !strayGuard(w.block, w.loops, { outer, domain: readDomain(w, read) });
   });
 }
 /** Bounds of the writer's iteration variables over the elements that the reader's block reads. */

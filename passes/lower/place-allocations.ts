@@ -101,6 +101,7 @@ function shifted(i: Expr, by: Expr): Expr {
  * one iteration and read in a later one.
  */
 function addWorkspace(func: PrimFunc, ids: IdSource): PrimFunc {
+  if (!allocatesGlobally(func.body)) return func;
   const lives = lifetimes(func.body);
   const plan = planArena(
     lives.map((l) => ({ id: l.buffer.id, bytes: bytesIn(l.buffer), first: l.first, last: l.last })),
@@ -118,6 +119,14 @@ function addWorkspace(func: PrimFunc, ids: IdSource): PrimFunc {
   return { ...func, params: [...func.params, param], body };
 }
 
+function allocatesGlobally(body: Stmt): boolean {
+  let found = false;
+  visitStmt(body, (s) => {
+    if (s.kind === "allocate" && s.buffer.scope === "global") found = true;
+    return !found;
+  });
+  return found;
+}
 function place(s: Stmt, placed: ReadonlyMap<BufferId, Buffer>): Stmt {
   if (s.kind !== "allocate" || s.buffer.scope !== "global") return s;
   const next = placed.get(s.buffer.id);
