@@ -3,9 +3,10 @@
  * arithmetic (int64 scalars) takes the canonical quasi-affine form instead. Idempotent, gives back the same object when
  * nothing changes, and never reorders floating-point operations.
  */
+import { bool } from "../../ir/expr/build.ts";
 import { indexType } from "../../ir/expr/dtype.ts";
-import type { Binary, Expr, Select } from "../../ir/expr/expr.ts";
-import { mapChildren } from "../../ir/expr/traverse.ts";
+import type { Binary, Compare, Expr, Select } from "../../ir/expr/expr.ts";
+import { mapChildren, some } from "../../ir/expr/traverse.ts";
 import type { IndexSimplifier } from "../../ir/loop/compute.ts";
 import { type AtomNormalizer, fromQuasiAffine, linearize } from "../analysis/affine.ts";
 import { noRanges, type Ranges } from "../analysis/bounds.ts";
@@ -31,9 +32,17 @@ import {
   vectorUnaryRules,
 } from "./vector.ts";
 
-/** Simplifies an expression given what is known of its variables. */
-export function simplify(e: Expr, ranges: Ranges = noRanges): Expr {
-  return e.kind === "const" || e.kind === "var" ? e : new Simplifier(ranges).simplify(e);
+/** Simplifies an expression given what is known of its variables, and comparisons known to hold (`factsOf`). */
+export function simplify(e: Expr, ranges: Ranges = noRanges, facts: readonly Expr[] = noFacts): Expr {
+  return e.kind === "const" || e.kind === "var" ? e : new Simplifier(ranges, facts).simplify(e);
+}
+const noFacts: readonly Expr[] = [];
+/** The comparisons that a condition asserts, without those that read memory, which may change. */
+export function factsOf(condition: Expr): readonly Expr[] {
+  if (condition.kind === "binary" && condition.op === "and") return [...factsOf(condition.a), ...factsOf(condition.b)];
+  const known =
+    condition.kind === "compare" && condition.dtype.lanes === 1 && !some(condition, (n) => n.kind === "load");
+  return known ? [condition] : noFacts;
 }
 /** Simplifies index expressions as a ComputeBuilder builds them. */
 export const indexSimplifier: IndexSimplifier = (e, extents) => simplify(e, extentRanges(extents));
@@ -45,8 +54,10 @@ const vectorRules: readonly Rule<Binary>[] = [...vectorBinaryRules, ...scalarBin
 class Simplifier implements RuleContext {
   readonly ranges: Ranges;
   readonly #normalizer: AtomNormalizer;
-  constructor(ranges: Ranges) {
+  readonly #facts: readonly Expr[];
+  constructor(ranges: Ranges, facts: readonly Expr[]) {
     this.ranges = ranges;
+    this.#facts = facts;
     this.#normalizer = { atom: (e) => this.#node(e), node: (e) => this.#applyRules(e) };
   }
 
@@ -64,9 +75,11 @@ class Simplifier implements RuleContext {
   /** Each arm may assume what chooses it. */
   #arms(e: Select): Expr {
     const condition = this.simplify(e.condition);
-    const then = simplify(e.then, assume(this.ranges, condition));
+    const then = simplify(e.then, assume(this.ranges, condition), [...this.#facts, ...factsOf(condition)]);
     const denied = negate(condition);
-    const otherwise = simplify(e.otherwise, denied ? assume(this.ranges, denied) : this.ranges);
+    const otherwise = denied
+      ? simplify(e.otherwise, assume(this.ranges, denied), [...this.#facts, ...factsOf(denied)])
+      : this.simplify(e.otherwise);
     return condition === e.condition && then === e.then && otherwise === e.otherwise
       ? e
       : { ...e, condition, then, otherwise };
@@ -76,6 +89,12 @@ class Simplifier implements RuleContext {
     if (next === undefined || next === e) return e;
     return next.kind === "const" || next.kind === "var" ? next : this.simplify(next);
   }
+  /** Whether a fact is this comparison, or the opposite of it. */
+  #known(e: Compare): boolean | undefined {
+    if (this.#facts.some((f) => sameExpr(f, e))) return true;
+    const denied = negate(e);
+    return denied && this.#facts.some((f) => sameExpr(f, denied)) ? false : undefined;
+  }
   #rewriteOnce(e: Expr): Expr | undefined {
     const vector = e.dtype.lanes > 1;
     switch (e.kind) {
@@ -84,6 +103,10 @@ class Simplifier implements RuleContext {
           return (vector ? firstMatch(vectorBinaryRules, e, this) : undefined) ?? firstMatch(minmaxRules, e, this);
         return firstMatch(vector ? vectorRules : scalarBinaryRules, e, this);
       case "compare":
+        if (this.#facts.length > 0) {
+          const known = this.#known(e);
+          if (known !== undefined) return bool(known);
+        }
         return (vector ? firstMatch(vectorCompareRules, e, this) : undefined) ?? firstMatch(compareRules, e, this);
       case "unary":
         return (vector ? firstMatch(vectorUnaryRules, e, this) : undefined) ?? firstMatch(unaryRules, e, this);

@@ -142,6 +142,17 @@ describe("simplifyStmt", () => {
     const otherwise = forLoop(i, 8, ifThen(compare("lt", i, 5), write(i), write(max(i, 5))));
     expect(simplifyStmt(otherwise)).toEqual(forLoop(i, 8, ifThen(compare("lt", i, 5), write(i), write(i))));
   });
+  it("knows that a condition holds, or not, within its own branches", () => {
+    const c = compare("lt", add(mul(i, 3), mul(j, 2)), 17);
+    const reversed = compare("ge", add(mul(j, 2), mul(i, 3)), 17);
+    const nest = (then: Stmt, otherwise: Stmt): Stmt => forLoop(i, 8, forLoop(j, 8, ifThen(c, then, otherwise)));
+    expect(simplifyStmt(nest(ifThen(c, write(i), write(j)), ifThen(reversed, write(j))))).toEqual(
+      nest(write(i), write(j)),
+    );
+    const flag = compare("eq", load(a, [i]), one);
+    const rewritten = forLoop(i, 8, ifThen(flag, seq([write(i), ifThen(flag, write(add(i, 8)))])));
+    expect(simplifyStmt(rewritten)).toBe(rewritten);
+  });
   it("removes loops that never run, and what only holds nothing", () => {
     const t: Buffer = buffer(ids, "t", "float32", [4]);
     const dead = allocate(t, forLoop(i, 8, forLoop(j, 0, write(j))));
