@@ -9,6 +9,8 @@ export interface CodegenTarget {
   readonly features: string;
   /** Bits of the widest vectors to use. */
   readonly vectorBits: number;
+  /** Whether AVX-512F instructions may be named; false if absent. */
+  readonly avx512?: boolean;
 }
 
 /** Collects everything outside of function bodies. */

@@ -8,6 +8,7 @@ import type { MathPolicy, Program } from "../../ir/loop/program.ts";
 import { InternalError } from "../../ir/support/errors.ts";
 import type { ValueId } from "../../ir/support/ids.ts";
 import { invariant } from "../../ir/support/invariant.ts";
+import { hasFeature } from "../../ir/target/parse.ts";
 import type { Target } from "../../ir/target/target.ts";
 import type { CompileOptions as NativeCompileOptions } from "../../native/addon.ts";
 import type { CompilePool } from "../../native/compile-pool.ts";
@@ -69,7 +70,12 @@ export function nativeOptions(target: Target): NativeCompileOptions {
 }
 
 /** The processor facts that code generation reads. */
-export const codegenTarget = (t: Target) => ({ cpu: t.cpu, features: t.features.join(","), vectorBits: t.vectorBits });
+export const codegenTarget = (t: Target) => ({
+  cpu: t.cpu,
+  features: t.features.join(","),
+  vectorBits: t.vectorBits,
+  avx512: t.arch === "x86_64" && hasFeature(t, "avx512f"),
+});
 
 /** Gives one kernel a step, in order; distinct ones compile at once. `onKernel` hears of each finished one. */
 export async function compileKernels(

@@ -20,6 +20,8 @@ export function expSteps(s: Steps, x: Value): Value {
 }
 /** v · 2^n for -252 ≤ n ≤ 254; a NaN in `v` stays, whatever the conversion of n gives. */
 function scaleByPower(s: Steps, v: Value, n: Value): Value {
+  const scaled = s.scale(v, n);
+  if (scaled) return scaled;
   const whole = s.toInteger(s.select(s.test("uno", n, n), s.number(0), n));
   const first = s.integer("ashr", whole, s.whole(1));
   const second = s.integer("sub", whole, first);

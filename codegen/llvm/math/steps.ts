@@ -33,6 +33,8 @@ export interface Steps {
   integer(name: string, a: Value, b: Value): Value;
   toInteger(a: Value): Value;
   fromInteger(a: Value): Value;
+  /** a · 2^n for a whole float `n` by one instruction; undefined where the target has none for these lanes. */
+  scale(a: Value, n: Value): Value | undefined;
 }
 
 /** Steps on float32 values with the lanes of `t`. */
@@ -75,6 +77,16 @@ export function float32Steps(ctx: FunctionContext, t: DType): Steps {
     integer: (name, a, b) => writer.pure(`${name} ${word} ${a.ref}, ${b.ref}`),
     toInteger: convert("fptosi", float, word),
     fromInteger: convert("sitofp", word, float),
+    scale: (a, n) => (ctx.module.target.avx512 && lanes === 16 ? scalef(ctx, a, n) : undefined),
   };
   return steps;
+}
+
+/** AVX-512's `vscalefps`: denormal results, overflow and NaN as the mathematical product has them. */
+function scalef(ctx: FunctionContext, a: Value, n: Value): Value {
+  const vector = "<16 x float>";
+  const name = ctx.module.declare("llvm.x86.avx512.mask.scalef.ps.512", vector, [vector, vector, vector, "i16", "i32"]);
+  return ctx.writer.pure(
+    `call ${vector} ${name}(${vector} ${a.ref}, ${vector} ${n.ref}, ${vector} zeroinitializer, i16 -1, i32 4)`,
+  );
 }
