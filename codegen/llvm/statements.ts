@@ -2,9 +2,9 @@
 import { constantValue } from "../../ir/expr/build.ts";
 import { bytesOf } from "../../ir/expr/dtype.ts";
 import type { Buffer, Expr } from "../../ir/expr/expr.ts";
-import type { Allocate, Evaluate, For, If, ParallelCall, Stmt } from "../../ir/loop/program.ts";
+import type { Allocate, Evaluate, For, If, Let, ParallelCall, Stmt } from "../../ir/loop/program.ts";
 import { visitStmt } from "../../ir/loop/traverse.ts";
-import { UnsupportedError } from "../../ir/support/errors.ts";
+import { InternalError, UnsupportedError } from "../../ir/support/errors.ts";
 import type { BufferId } from "../../ir/support/ids.ts";
 import { assertNever, invariant } from "../../ir/support/invariant.ts";
 import { elementAddress } from "./address.ts";
@@ -18,30 +18,43 @@ import { literal, type Value } from "./writer.ts";
 export function emitStmt(ctx: BodyContext, s: Stmt): void {
   switch (s.kind) {
     case "for":
-      return emitFor(ctx, s);
+      emitFor(ctx, s);
+      break;
     case "store":
-      return storeValue(ctx, s);
+      storeValue(ctx, s);
+      break;
     case "seq":
       for (const c of s.body) emitStmt(ctx, c);
-      return;
+      break;
     case "if":
-      return emitIf(ctx, s);
+      emitIf(ctx, s);
+      break;
     case "let":
-      ctx.vars.set(s.var.id, ctx.emit(s.value));
-      if (s.var.dtype.scalar === "int64" && isNonNegative(ctx, s.value)) ctx.nonNegative.add(s.var.id);
-      return emitStmt(ctx, s.body);
+      emitLet(ctx, s);
+      break;
     case "allocate":
-      return emitAllocate(ctx, s);
+      emitAllocate(ctx, s);
+      break;
     case "evaluate":
-      return emitEvaluate(ctx, s);
+      emitEvaluate(ctx, s);
+      break;
     case "parallelCall":
-      return emitParallelCall(ctx, s);
+      emitParallelCall(ctx, s);
+      break;
     case "block":
-      return invariant(false, `block ${s.name} is lowered before code is generated`);
+      throw new InternalError("codegen/block", `block ${s.name} is lowered before code is generated`);
     default:
-      return assertNever(s);
+      assertNever(s);
   }
 }
+
+function emitLet(ctx: BodyContext, s: Let): void {
+  ctx.vars.set(s.var.id, ctx.emit(s.value));
+  if (s.var.dtype.scalar === "int64" && isNonNegative(ctx, s.value)) ctx.nonNegative.add(s.var.id);
+  emitStmt(ctx, s.body);
+}
+/** Keeps LLVM's scheduler from moving memory accesses across. */
+const barrier = 'call void asm sideeffect "", "~{memory}"()';
 
 function emitFor(ctx: BodyContext, s: For): void {
   invariant(s.loopKind === "serial", `loop ${s.var.name} is ${s.loopKind}: lowering leaves serial loops only`);
@@ -53,7 +66,10 @@ function emitFor(ctx: BodyContext, s: For): void {
     ctx.vars.set(s.var.id, counter);
     emitStmt(ctx, s.body);
   };
-  if (extent === 1) return body(begin);
+  if (extent === 1) {
+    body(begin);
+    return;
+  }
   forgetWrites(ctx, s.body);
   const end = endOf(ctx, s, begin);
   ctx.writer.loop({ begin, end, nonEmpty: extent !== undefined, metadata: ctx.module.loopMetadata() }, body);
@@ -120,8 +136,10 @@ function placeInWorkspace(ctx: BodyContext, buffer: Buffer): void {
 /** `prefetch(load, write?, locality?)` touches the address of the load. */
 function emitEvaluate(ctx: BodyContext, s: Evaluate): void {
   const { value } = s;
-  if (value.kind === "call" && value.callee === "scheduleBarrier")
-    return ctx.writer.instruction('call void asm sideeffect "", "~{memory}"()');
+  if (value.kind === "call" && value.callee === "scheduleBarrier") {
+    ctx.writer.instruction(barrier);
+    return;
+  }
   if (value.kind !== "call" || value.callee !== "prefetch") return;
   const [target, write, locality] = value.args;
   invariant(target?.kind === "load", "prefetch takes the load whose address is meant");

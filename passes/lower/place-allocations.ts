@@ -159,7 +159,10 @@ function lifetimes(body: Stmt): Life[] {
     if (s.kind === "store") touch(s.buffer.id);
     if (s.kind === "allocate" && s.buffer.scope === "global" && !lives.has(s.buffer.id))
       lives.set(s.buffer.id, { buffer: s.buffer, first: Number.POSITIVE_INFINITY, last: -1, depth: loops.length });
-    if (s.kind !== "for") return visitDirect(s, walk);
+    if (s.kind !== "for") {
+      visitDirect(s, walk);
+      return;
+    }
     const loop = { first: step, buffers: new Set<BufferId>() };
     loops.push(loop);
     walk(s.body);

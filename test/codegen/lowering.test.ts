@@ -23,7 +23,7 @@ import { allocate, forLoop, ifThen, letIn, primFunc, program, seq, store } from 
 import type { LoopKind, ParamRole, Program, Stmt } from "../../ir/loop/program.ts";
 import { IdSource } from "../../ir/support/ids.ts";
 import { poolCreate, poolDispose } from "../../native/addon.ts";
-import { describeNative, runNative, textOf } from "./native-run.ts";
+import { describeNative, numbers, runNative, textOf } from "./native-run.ts";
 
 /** Declares parameters and loops of one function. */
 class Sketch {
@@ -81,8 +81,8 @@ function expectTwin(p: Program, widths: readonly number[] = [128, 256, 512]): vo
       for (const options of [{ vectorBits }, { vectorBits, pool }]) {
         const actual = runNative(p, inputs, options);
         for (const [name, want] of Object.entries(expected)) {
-          const largest = Math.max(1e-3, ...Array.from(want, (v) => Math.abs(Number(v))));
-          const wrong = Array.from(want, (v, k) => Math.abs(Number(v) - Number(actual[name]![k])) / largest);
+          const largest = Math.max(1e-3, ...numbers(want).map(Math.abs));
+          const wrong = numbers(want).map((v, k) => Math.abs(v - Number(actual[name]![k])) / largest);
           expect(Math.max(...wrong), `${name} at ${vectorBits} bits`).toBeLessThanOrEqual(1e-5);
         }
       }

@@ -23,6 +23,9 @@ import { lowerProgram } from "../../passes/lower/index.ts";
 export const describeNative = addonAvailable() ? describe : describe.skip;
 if (!addonAvailable()) console.warn("skipped: the native add-on is not built (npm run setup)");
 
+/** The elements as numbers. */
+export const numbers = (a: TypedArray): number[] => Array.from(a as ArrayLike<number | bigint>, Number);
+
 /** Options of LLVM and of lowering for this machine. */
 export function hostTarget(vectorBits = 512) {
   const cpu = hostCpu();
