@@ -25,7 +25,7 @@ export interface ReducedSystem {
 }
 export type Feasibility = "no" | "maybe" | "yes";
 
-const maxRows = 400;
+const maxRows = 120;
 const maxCoefficient = 2 ** 40;
 
 function gcdOfRow(row: Row): number {
