@@ -177,25 +177,28 @@ export class ComputeBuilder {
     options: StageOptions = {},
   ): Tensor[] {
     const tensors = names.map((n, i) => this.declare(n, scalars[i]!, dims, options.layout));
+    this.computeTupleInto(tensors, names.join("_"), value, options);
+    return tensors;
+  }
+  /** Like `computeTuple`, for declared tensors; the update may read their own earlier elements along `ordered` axes. */
+  computeTupleInto(
+    tensors: readonly Tensor[],
+    name: string,
+    value: (...indices: Expr[]) => TupleReduction,
+    options: StageOptions = {},
+  ): void {
     const domain = this.#domain(tensors[0]!, options.kinds);
     const reduction = value(...domain.logical);
     const target = this.#physical(tensors[0]!.layout, domain.logical);
     const old = tensors.map((t) => load(t.buffer, target));
     const next = reduction.update(old);
-    const lets = tensors.map((t, i) => variable(this.ids, `${names[i]}_next`, t.dtype));
+    const lets = tensors.map((t) => variable(this.ids, `${t.buffer.name}_next`, t.dtype));
     const stores = seq(tensors.map((t, i) => store(t.buffer, target, lets[i]!)));
     const body = lets.reduceRight<Stmt>((inner, v, i) => letIn(v, next[i]!, inner), stores);
     const init = seq(tensors.map((t, i) => store(t.buffer, target, reduction.init[i]!)));
     const iters = [...domain.iters, ...reduction.axes.map((a) => iterVar(a.var, a.extent, "reduction"))];
-    this.#emit(
-      names.join("_"),
-      iters,
-      body,
-      tensors.map((t) => pointRegion(t.buffer, target)),
-      options,
-      init,
-    );
-    return tensors;
+    const writes = tensors.map((t) => pointRegion(t.buffer, target));
+    this.#emit(name, iters, body, writes, options, init);
   }
   /**
    * A block over `extents` that writes elements of a declared tensor at computed (logical) places: scatter, concat.

@@ -10,13 +10,19 @@ import { activationRows } from "./rows/activation.ts";
 import { binaryRows } from "./rows/binary.ts";
 import { constantRows } from "./rows/constant.ts";
 import { convolutionRows } from "./rows/convolution.ts";
+import { indexedRows } from "./rows/indexed.ts";
 import { lossRows } from "./rows/loss.ts";
 import { matmulRows } from "./rows/matmul.ts";
 import { movementRows } from "./rows/movement.ts";
 import { normalizationRows } from "./rows/normalization.ts";
+import { padRows } from "./rows/pad.ts";
 import { poolRows } from "./rows/pool.ts";
+import { rearrangeRows } from "./rows/rearrange.ts";
 import { reduceRows } from "./rows/reduce.ts";
 import { resizeRows } from "./rows/resize.ts";
+import { scanRows } from "./rows/scan.ts";
+import { scatterRows } from "./rows/scatter.ts";
+import { selectRows } from "./rows/select.ts";
 import { softmaxRows } from "./rows/softmax.ts";
 import { unaryRows } from "./rows/unary.ts";
 
@@ -34,6 +40,12 @@ const tables: readonly (readonly OperatorRow[])[] = [
   constantRows,
   movementRows,
   resizeRows,
+  padRows,
+  rearrangeRows,
+  scanRows,
+  indexedRows,
+  scatterRows,
+  selectRows,
 ];
 
 const keyOf = (op: string, domain: string): string => `${domain === "ai.onnx" ? "" : domain}:${op}`;
