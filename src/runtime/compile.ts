@@ -11,8 +11,8 @@ import { allocAligned, llvmVersion } from "../../native/addon.ts";
 import type { OnnxLimits } from "../onnx/limits.ts";
 import { loadOnnx } from "../onnx/load.ts";
 import { packConstant } from "./constants.ts";
-import { Executable, type Port, type StepReport } from "./executable.ts";
-import { machineOf, resolveTarget, sharedPool } from "./host.ts";
+import { Executable, type ExecutableParts, type Port, type StepReport } from "./executable.ts";
+import { assertRunnable, machineOf, resolveTarget, sharedPool } from "./host.ts";
 import { compileKernels, type Kernel, type KernelContext, nativeOptions } from "./kernels.ts";
 import { isView, type MemoryPlan, planMemory } from "./memory-plan.ts";
 import { ObjectCache, objectKey } from "./object-cache.ts";
@@ -43,27 +43,53 @@ export interface CompileProgress {
   readonly total: number;
 }
 
-/** Compiles a model (path, bytes or graph) to native code. */
+/** A compiled network before it is linked. */
+export interface CompiledNetwork {
+  readonly context: KernelContext;
+  readonly fused: FusedGraph;
+  readonly steps: readonly Group[];
+  readonly kernels: readonly Kernel[];
+  readonly plan: MemoryPlan;
+  readonly parts: ExecutableParts;
+}
+
+/** Compiles a model (path, bytes or graph) to native code. @throws UnavailableError for a target this machine cannot run */
 export async function compile(model: string | Uint8Array | Graph, options: CompileOptions = {}): Promise<Executable> {
+  assertRunnable(resolveTarget(options.target ?? "host"));
+  const { parts } = await compileNetwork(model, options);
+  const executable = new Executable(parts);
+  options.onProgress?.({ stage: "link", done: 1, total: 1 });
+  return executable;
+}
+
+/** Compiles a model for any CPU target, up to what linking needs. */
+export async function compileNetwork(
+  model: string | Uint8Array | Graph,
+  options: CompileOptions = {},
+): Promise<CompiledNetwork> {
   const graph = await graphOf(model, options);
   const context = kernelContext(options);
-  const { fused, steps, kernels, plan } = await compileGraph(graph, context, options);
+  const compiled = await compileGraph(graph, context, options);
   options.onProgress?.({ stage: "link", done: 0, total: 1 });
-  const entries = await compileEntries(fused, steps, kernels, plan, context, options.profile ?? false);
-  const objects = [...new Map(kernels.map((k) => [k.symbol, k.object])).values(), ...entries];
-  const executable = new Executable({
-    objects,
+  const parts = await linkParts({ ...compiled, context }, options.profile ?? false);
+  return { context, ...compiled, parts };
+}
+
+/** Entry points, packed constants and reports around kernels that are compiled. */
+export async function linkParts(c: Omit<CompiledNetwork, "parts">, profile: boolean): Promise<ExecutableParts> {
+  const { fused, steps, kernels, plan, context } = c;
+  const entries = await compileEntries(fused, steps, kernels, plan, context, profile);
+  return {
+    objects: [...new Map(kernels.map((k) => [k.symbol, k.object])).values(), ...entries],
     entry: "tw_main",
-    ...(options.profile ? { profileEntry: "tw_profile" } : {}),
+    ...(profile ? { profileEntry: "tw_profile" } : {}),
     inputs: fused.graph.inputs.map((v) => portOf(fused.graph, v)),
     outputs: fused.graph.outputs.map((v) => portOf(fused.graph, v)),
     arenaBytes: plan.arenaBytes,
     constants: packConstants(fused.graph, plan),
     steps: steps.map((g, i) => stepReport(fused, g, kernels[i]!)),
     threads: context.threads,
-  });
-  options.onProgress?.({ stage: "link", done: 1, total: 1 });
-  return executable;
+  };
 }
 
 /** The graph of a model given in any form. */

@@ -1,5 +1,6 @@
 /** This machine as a target, and the compile workers that every compilation shares. */
-import { hostTarget, parseTarget, withFeatures } from "../../ir/target/parse.ts";
+import { UnavailableError } from "../../ir/support/errors.ts";
+import { featuresOf, hostTarget, parseTarget, withFeatures } from "../../ir/target/parse.ts";
 import { lanesOf, type Target } from "../../ir/target/target.ts";
 import { CompilePool } from "../../native/compile-pool.ts";
 import { hostFacts } from "../../native/machine.ts";
@@ -14,6 +15,25 @@ export function resolveTarget(target: string | Target): Target {
   if (target !== "host" && !target.startsWith("host+") && !target.startsWith("host-")) return parseTarget(target);
   host ??= hostTarget(hostFacts());
   return target === "host" ? host : withFeatures(host, target.slice("host".length), target);
+}
+
+/** What of `target` this machine lacks: its architecture, or processor features; empty when it can run the code. */
+export function missingHere(target: Pick<Target, "arch" | "cpu" | "features">): readonly string[] {
+  const here = resolveTarget("host");
+  if (target.arch !== here.arch) return [`a processor of architecture ${target.arch} (this one is ${here.arch})`];
+  const own = featuresOf(here);
+  return [...featuresOf(target as Target)].filter((f) => !own.has(f));
+}
+
+/** @throws UnavailableError [target/not-this-machine] when the code for `target` cannot run here */
+export function assertRunnable(target: Target): void {
+  const missing = missingHere(target);
+  if (missing.length === 0) return;
+  throw new UnavailableError(
+    "target/not-this-machine",
+    `this machine cannot run code for ${target.name}: it lacks ${missing.join(", ")}`,
+    { target: target.name, missing },
+  );
 }
 
 /** What the analytical model needs to know of a target. */
