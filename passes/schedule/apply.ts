@@ -3,13 +3,15 @@
  * face of its Schedule method: how positional arguments become the one plain object that a trace records.
  */
 import type { Scope } from "../../ir/expr/expr.ts";
+import type { LayoutDim } from "../../ir/graph/layout.ts";
 import type { AnnotationValue, Program } from "../../ir/loop/program.ts";
-import { annotate } from "./primitive/annotate.ts";
+import type { Shape } from "./arguments.ts";
+import { type AnnotateArgs, annotate } from "./primitive/annotate.ts";
 import { type CacheReadArgs, cacheRead } from "./primitive/cache-read.ts";
-import { type CacheWriteArgs, cacheWrite } from "./primitive/cache-write.ts";
+import { cacheWrite } from "./primitive/cache-write.ts";
 import { type ComputeAtArgs, computeAt } from "./primitive/compute-at.ts";
 import { computeInline } from "./primitive/compute-inline.ts";
-import { type DecomposeReductionArgs, decomposeReduction } from "./primitive/decompose-reduction.ts";
+import { decomposeReduction } from "./primitive/decompose-reduction.ts";
 import { type FuseArgs, fuse } from "./primitive/fuse.ts";
 import { parallel } from "./primitive/parallel.ts";
 import { reorder } from "./primitive/reorder.ts";
@@ -23,75 +25,71 @@ import { unroll } from "./primitive/unroll.ts";
 import { vectorize } from "./primitive/vectorize.ts";
 import type { BlockRef, LoopRef, Primitive, Violation } from "./primitive.ts";
 
-/** A primitive with the face of its method. */
+/** A primitive with the face of its method, the shape of its arguments, and what it may do to loops around. */
 interface Row<Face extends readonly unknown[], Args extends object, Result> {
   readonly primitive: Primitive<string, Args, Result, string>;
   readonly face: (...args: Face) => Args;
+  readonly shape: Shape;
+  /** Whether each iteration of the loops around may touch other elements than before. */
+  readonly moves: boolean;
 }
-function row<Face extends readonly unknown[], Args extends object, Result, Rule extends string>(
-  primitive: Primitive<string, Args, Result, Rule>,
-  face: (...args: Face) => Args,
-): Row<Face, Args, Result> {
-  return { primitive, face };
-}
+const row =
+  (moves: boolean) =>
+  <Face extends readonly unknown[], Args extends object, Result, Rule extends string>(
+    primitive: Primitive<string, Args, Result, Rule>,
+    face: (...args: Face) => Args,
+    shape: Shape,
+  ): Row<Face, Args, Result> => ({ primitive, face, shape, moves });
+/** Primitives that keep what each iteration of the loops around does, and those that may not. */
+const stays = row(false);
+const moves = row(true);
 
 const splitArgs = (loop: LoopRef, options: SplitOptions): SplitArgs => ({ loop, ...options });
+const splitShape: Shape = { loop: "loop", factor: "integer?", factors: "integer or null list?", tail: "tail?" };
 const blockArg = (block: BlockRef): { readonly block: BlockRef } => ({ block });
+const blockShape: Shape = { block: "block" };
+const loopArg = (loop: LoopRef): { readonly loop: LoopRef } => ({ loop });
+const loopShape: Shape = { loop: "loop" };
+const loopsArg = (...loops: LoopRef[]): FuseArgs => ({ loops });
+const loopsShape: Shape = { loops: "loops" };
 const atArgs = (block: BlockRef, loop: LoopRef): ComputeAtArgs => ({ block, loop });
-const cacheArgs = (block: BlockRef, buffer: string, scope: Scope): CacheReadArgs & CacheWriteArgs => ({
+const atShape: Shape = { block: "block", loop: "loop" };
+const cacheArgs = (block: BlockRef, buffer: string, scope: Scope): CacheReadArgs => ({ block, buffer, scope });
+const cacheShape: Shape = { block: "block", buffer: "string", scope: "scope" };
+const layoutArgs = (block: BlockRef, buffer: string, dims: readonly LayoutDim[]): TransformLayoutArgs => ({
   block,
   buffer,
-  scope,
+  dims,
 });
-const loopArg = (loop: LoopRef): { readonly loop: LoopRef } => ({ loop });
+const layoutShape: Shape = { block: "block", buffer: "string", dims: "layout dimensions" };
+const rfactorArgs = (loop: LoopRef, factorAxis: number): RfactorArgs => ({ loop, factorAxis });
+const annotateArgs = (target: LoopRef | BlockRef, key: string, value: AnnotationValue): AnnotateArgs => ({
+  target,
+  key,
+  value,
+});
+const annotateShape: Shape = { target: "loop or block", key: "string", value: "annotation value" };
 
 /** Every primitive by name. */
 export const primitives = {
-  split: row(split, splitArgs),
-  fuse: row(fuse, (...loops: LoopRef[]): FuseArgs => ({ loops })),
-  reorder: row(reorder, (...loops: LoopRef[]) => ({ loops })),
-  vectorize: row(vectorize, loopArg),
-  unroll: row(unroll, loopArg),
-  parallel: row(parallel, loopArg),
-  decomposeReduction: row(
-    decomposeReduction,
-    (block: BlockRef, loop: LoopRef): DecomposeReductionArgs => ({ block, loop }),
-  ),
-  computeAt: row(computeAt, atArgs),
-  reverseComputeAt: row(reverseComputeAt, atArgs),
-  computeInline: row(computeInline, blockArg),
-  reverseComputeInline: row(reverseComputeInline, blockArg),
-  cacheRead: row(cacheRead, cacheArgs),
-  cacheWrite: row(cacheWrite, cacheArgs),
-  setScope: row(setScope, cacheArgs),
-  transformLayout: row(
-    transformLayout,
-    (block: BlockRef, buffer: string, dims: TransformLayoutArgs["dims"]): TransformLayoutArgs => ({
-      block,
-      buffer,
-      dims,
-    }),
-  ),
-  rfactor: row(rfactor, (loop: LoopRef, factorAxis: number): RfactorArgs => ({ loop, factorAxis })),
-  annotate: row(annotate, (target: LoopRef | BlockRef, key: string, value: AnnotationValue) => ({
-    target,
-    key,
-    value,
-  })),
+  split: stays(split, splitArgs, splitShape),
+  fuse: stays(fuse, loopsArg, loopsShape),
+  reorder: stays(reorder, loopsArg, loopsShape),
+  vectorize: stays(vectorize, loopArg, loopShape),
+  unroll: stays(unroll, loopArg, loopShape),
+  parallel: stays(parallel, loopArg, loopShape),
+  decomposeReduction: stays(decomposeReduction, atArgs, atShape),
+  computeAt: moves(computeAt, atArgs, atShape),
+  reverseComputeAt: moves(reverseComputeAt, atArgs, atShape),
+  computeInline: moves(computeInline, blockArg, blockShape),
+  reverseComputeInline: moves(reverseComputeInline, blockArg, blockShape),
+  cacheRead: moves(cacheRead, cacheArgs, cacheShape),
+  cacheWrite: moves(cacheWrite, cacheArgs, cacheShape),
+  setScope: stays(setScope, cacheArgs, cacheShape),
+  transformLayout: moves(transformLayout, layoutArgs, layoutShape),
+  rfactor: moves(rfactor, rfactorArgs, { loop: "loop", factorAxis: "integer" }),
+  annotate: stays(annotate, annotateArgs, annotateShape),
 } as const;
-
-/** Primitives that keep what each iteration of the loops around does; all others may move accesses between iterations. */
-export const keepIterations: ReadonlySet<string> = new Set<keyof typeof primitives>([
-  "split",
-  "fuse",
-  "reorder",
-  "vectorize",
-  "unroll",
-  "parallel",
-  "decomposeReduction",
-  "setScope",
-  "annotate",
-]);
 
 export type PrimitiveName = keyof typeof primitives;
 /** The positional arguments of a primitive's method. */
@@ -103,37 +101,24 @@ export type ResultOf<N extends PrimitiveName> = ReturnType<(typeof primitives)[N
 /** One method for each primitive. */
 export type PrimitiveMethods = { [N in PrimitiveName]: (...args: FaceOf<N>) => ResultOf<N> };
 
-/** A primitive without its argument types, for code that treats all alike; arguments were made by the row's face. */
+/** A row without its argument types, for code that treats all alike; arguments have the row's shape. */
 export interface AnyPrimitive {
   readonly name: string;
-  readonly doc: string;
   readonly rules: Readonly<Record<string, string>>;
   readonly check: (program: Program, args: object) => Violation | undefined;
   readonly rewrite: (program: Program, args: object) => { readonly program: Program; readonly result: unknown };
 }
-/** The primitive of this name; undefined when there is none. */
-export function primitiveNamed(name: string): AnyPrimitive | undefined {
-  if (!Object.hasOwn(primitives, name)) return undefined;
-  return primitives[name as PrimitiveName].primitive as unknown as AnyPrimitive;
+interface AnyRow {
+  readonly primitive: AnyPrimitive;
+  readonly shape: Shape;
+  readonly moves: boolean;
+}
+/** The row of this name; undefined when there is none. */
+export function rowNamed(name: string): AnyRow | undefined {
+  return Object.hasOwn(primitives, name) ? (primitives[name as PrimitiveName] as unknown as AnyRow) : undefined;
 }
 /** The argument object for a method's positional arguments. */
 export function argsFor(name: PrimitiveName, positional: readonly unknown[]): object {
   const face = primitives[name].face as unknown as (...args: readonly unknown[]) => object;
   return face(...positional);
-}
-
-export const isHandle = (v: unknown): v is LoopRef | BlockRef =>
-  typeof v === "object" && v !== null && "kind" in v && "id" in v && (v.kind === "loop" || v.kind === "block");
-/** The loops and blocks within arguments or a result, in order. */
-export function handlesIn(v: unknown): (LoopRef | BlockRef)[] {
-  if (isHandle(v)) return [v];
-  if (Array.isArray(v)) return v.flatMap(handlesIn);
-  return typeof v === "object" && v !== null ? Object.values(v).flatMap(handlesIn) : [];
-}
-/** Rebuilds arguments with `f` applied to every handle in them. */
-export function mapHandles(v: unknown, f: (h: LoopRef | BlockRef) => unknown): unknown {
-  if (isHandle(v)) return f(v);
-  if (Array.isArray(v)) return v.map((x) => mapHandles(x, f));
-  if (typeof v !== "object" || v === null) return v;
-  return Object.fromEntries(Object.entries(v).map(([k, x]) => [k, mapHandles(x, f)]));
 }

@@ -3,17 +3,9 @@ import { constantValue } from "../../ir/expr/build.ts";
 import type { Block, PrimFunc, Program } from "../../ir/loop/program.ts";
 import { InputError, type ScheduleError } from "../../ir/support/errors.ts";
 import { invariant } from "../../ir/support/invariant.ts";
-import {
-  type AnyPrimitive,
-  type ArgsOf,
-  argsFor,
-  handlesIn,
-  keepIterations,
-  type PrimitiveMethods,
-  type PrimitiveName,
-  primitiveNamed,
-  primitives,
-} from "./apply.ts";
+import { printProgram } from "../../ir/text/printer.ts";
+import { type ArgsOf, argsFor, type PrimitiveMethods, type PrimitiveName, primitives, rowNamed } from "./apply.ts";
+import { handlesIn, shapeFault } from "./arguments.ts";
 import { refused, unknownHandle } from "./errors.ts";
 import { brokenLoop, hasLoopsAtOnce } from "./independence.ts";
 import { describeMeeting } from "./legality.ts";
@@ -82,6 +74,10 @@ export class Schedule {
     const func = named(this.program, this.#func);
     invariant(func, `function ${this.#func} stays in the program`);
     return func;
+  }
+  /** The program as text. */
+  print(): string {
+    return printProgram(this.program);
   }
   /** A schedule that goes on from here on its own. */
   fork(): Schedule {
@@ -177,30 +173,33 @@ export class Schedule {
     return this.#violation(name, args);
   }
   #violation(name: string, args: object): Violation | undefined {
+    const row = rowNamed(name);
+    if (!row) throw new InputError("schedule/no-primitive", `there is no primitive ${name}`);
+    const fault = shapeFault(row.shape, args);
+    if (fault !== undefined) throw new InputError("schedule/bad-argument", `${name}: ${fault}`);
     for (const h of handlesIn(args)) {
       const dead = this.#whyDead(h);
       if (dead !== undefined) return { rule: liveHandle, because: dead };
     }
-    const primitive = primitiveNamed(name);
-    if (!primitive) throw new InputError("schedule/no-primitive", `there is no primitive ${name}`);
-    return primitive.check(this.program, args) ?? this.#common(primitive, args);
+    return row.primitive.check(this.program, args) ?? this.#common(name, args);
   }
   /** The rules that concern what the primitive makes of the program: only nested allocations and loops at once can break them. */
-  #common(primitive: AnyPrimitive, args: object): Violation | undefined {
+  #common(name: string, args: object): Violation | undefined {
+    const { primitive, moves } = rowNamed(name)!;
     const before = this.program;
     const scopes = allocatesInLoops(before);
-    const loops = !keepIterations.has(primitive.name) && hasLoopsAtOnce(before);
+    const loops = moves && hasLoopsAtOnce(before);
     if (!scopes && !loops) return undefined;
     const after = primitive.rewrite(before, args).program;
     const stray = scopes ? strayBuffer(after) : undefined;
     if (stray) {
       const because = `${stray.name} is allocated inside a loop, and would be used outside of it`;
-      return { rule: buffersInScope, because, instead: `apply ${primitive.name} before making the loop parallel` };
+      return { rule: buffersInScope, because, instead: `apply ${name} before making the loop parallel` };
     }
     const broken = loops ? brokenLoop(before, after) : undefined;
     if (!broken) return undefined;
     const { loop, meeting } = broken;
-    const instead = `apply ${primitive.name} before making the loop ${loop.loopKind}`;
+    const instead = `apply ${name} before making the loop ${loop.loopKind}`;
     return { rule: staysIndependent, because: describeMeeting(meeting, loop.var.name), instead, at: loopRef(loop) };
   }
   /** Applies a primitive to its plain arguments. @throws ScheduleError `primitive/rule` */
@@ -208,7 +207,7 @@ export class Schedule {
     const violation = this.#violation(name, args);
     if (violation) throw this.#refusal(name, args, violation);
     const encoded = encodeArgs(this.program, this.#origins, args);
-    const { program, result } = primitiveNamed(name)!.rewrite(this.program, args);
+    const { program, result } = rowNamed(name)!.primitive.rewrite(this.program, args);
     const handles = handlesIn(result);
     this.#states.push(program);
     this.#given.push(handles);
@@ -220,7 +219,7 @@ export class Schedule {
   }
   #refusal(primitive: string, args: object, violation: Violation): ScheduleError {
     const { rule } = violation;
-    const demand = commonRules[rule] ?? primitiveNamed(primitive)!.rules[rule]!;
+    const demand = commonRules[rule] ?? rowNamed(primitive)!.primitive.rules[rule]!;
     const call = callText({ primitive, args: namesOf(args) });
     return refused(this.program, { primitive, call, step: this.#step(), demand, violation });
   }

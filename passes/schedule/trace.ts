@@ -1,7 +1,8 @@
 /** Traces: the steps of a schedule as data, as TypeScript source, and as what rebuilds the schedule. */
 import type { Program } from "../../ir/loop/program.ts";
 import { InputError } from "../../ir/support/errors.ts";
-import { handlesIn, mapHandles } from "./apply.ts";
+import { rowNamed } from "./apply.ts";
+import { handlesIn, mapHandles } from "./arguments.ts";
 import type { BlockRef, LoopRef } from "./primitive.ts";
 import { blocksIn, loopRef, loopsAround, pathToLoop } from "./tree.ts";
 
@@ -153,24 +154,18 @@ class SourceWriter {
     return this.#lines.join("\n");
   }
   #step(step: TraceStep): void {
-    const call = `s.apply(${JSON.stringify(step.primitive)}, ${this.#value(step.args)})`;
-    const pretty = this.#pretty(step) ?? call;
+    const call = this.#call(step);
     const names = step.results.map((r) => this.#fresh("loop" in r ? r.loop : r.block));
     this.#given.push(names);
     const list = names.length === 1 && step.primitive !== "split" ? names[0] : `[${names.join(", ")}]`;
-    this.#lines.push(names.length === 0 ? `${pretty};` : `const ${list} = ${pretty};`);
+    this.#lines.push(names.length === 0 ? `${call};` : `const ${list} = ${call};`);
   }
-  /** Calls of methods whose face is: handles first, then options. */
-  #pretty({ primitive, args }: TraceStep): string | undefined {
-    const entries = Object.entries(args);
-    const lists = entries.length === 1 && entries[0]![0] === "loops" ? entries[0]![1] : undefined;
-    if (Array.isArray(lists)) return `s.${primitive}(${lists.map((v) => this.#value(v)).join(", ")})`;
+  /** The method's arguments: in the order of the primitive's shape, lists of loops spread, options of split together. */
+  #call({ primitive, args }: TraceStep): string {
     if (primitive === "split") return this.#split(args);
-    if (primitive === "annotate") return `s.annotate(${entries.map(([, v]) => this.#value(v)).join(", ")})`;
-    const handles = entries.filter(([k]) => k === "block" || k === "loop" || k === "source");
-    return handles.length === entries.length
-      ? `s.${primitive}(${handles.map(([, v]) => this.#value(v)).join(", ")})`
-      : undefined;
+    const values = Object.keys(rowNamed(primitive)?.shape ?? args).map((k) => args[k] ?? null);
+    const spread = values.flatMap((v) => (Array.isArray(v) && "loops" in args ? v : [v]));
+    return `s.${primitive}(${spread.map((v) => this.#value(v)).join(", ")})`;
   }
   #split(args: TraceStep["args"]): string {
     const { loop, ...options } = args;

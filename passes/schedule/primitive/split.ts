@@ -59,8 +59,8 @@ function check(program: Program, args: SplitArgs): Violation<Rule> | undefined {
     at: ref,
   });
   if (loop.loopKind !== "serial") return refuse("serial-loop", `${ref.name} is ${loop.loopKind}`, "split first");
-  const bad = factors.find((f) => f !== null && !(Number.isSafeInteger(f) && f >= 1));
-  if (bad !== undefined || factors.length < 1) return refuse("positive-factors", `a factor is ${bad ?? "missing"}`);
+  const bad = factors.findIndex((f) => f !== null && !(Number.isSafeInteger(f) && f >= 1));
+  if (bad >= 0 || factors.length < 1) return refuse("positive-factors", `a factor is ${factors[bad] ?? "missing"}`);
   if (factors.filter((f) => f === null).length > 1) return refuse("one-inferred-factor", "several factors are null");
   const known = constantValue(loop.extent);
   if (known === undefined && factors.indexOf(null) > 0)

@@ -1,0 +1,68 @@
+/** The types of primitives' arguments as data: a trace that was read from somewhere is checked against them. */
+import type { Scope } from "../../ir/expr/expr.ts";
+import type { Tail } from "./primitive/split.ts";
+import type { BlockRef, LoopRef } from "./primitive.ts";
+
+const isHandleOf = (kind: "loop" | "block") => (v: unknown) => isHandle(v) && v.kind === kind;
+const isInteger = (v: unknown): boolean => Number.isSafeInteger(v);
+const isString = (v: unknown): boolean => typeof v === "string";
+const listOf = (f: (v: unknown) => boolean) => (v: unknown) => Array.isArray(v) && v.every(f);
+const oneOf = (list: readonly unknown[]) => (v: unknown) => list.includes(v);
+const tails: readonly Tail[] = ["guard", "exact", "shift-inwards"];
+const scopes: readonly Scope[] = ["global", "stack", "register", "shared", "local"];
+const isPlain = (v: unknown): boolean => isString(v) || typeof v === "number" || typeof v === "boolean";
+const isLayoutDim = (v: unknown): boolean =>
+  typeof v === "object" &&
+  v !== null &&
+  "axis" in v &&
+  "divisor" in v &&
+  Object.values(v).every(isInteger) &&
+  Object.keys(v).every((k) => ["axis", "divisor", "modulus"].includes(k));
+
+const kinds = {
+  loop: isHandleOf("loop"),
+  block: isHandleOf("block"),
+  loops: listOf(isHandleOf("loop")),
+  "loop or block": (v: unknown) => isHandle(v),
+  string: isString,
+  integer: isInteger,
+  "integer or null list": listOf((v) => v === null || isInteger(v)),
+  "annotation value": (v: unknown) => isPlain(v) || listOf(isPlain)(v),
+  "layout dimensions": listOf(isLayoutDim),
+  scope: oneOf(scopes),
+  tail: oneOf(tails),
+};
+type Kind = keyof typeof kinds;
+/** Argument names, in the order of the method's parameters, and their kinds; `?` marks those that may be absent. */
+export type Shape = Readonly<Record<string, Kind | `${Kind}?`>>;
+
+/** What is wrong with an argument object; undefined when it has the shape. */
+export function shapeFault(shape: Shape, args: object): string | undefined {
+  const given = new Map<string, unknown>(Object.entries(args));
+  for (const [name, kind] of Object.entries(shape)) {
+    const value = given.get(name);
+    given.delete(name);
+    const optional = kind.endsWith("?");
+    const base = (optional ? kind.slice(0, -1) : kind) as Kind;
+    if (value === undefined ? !optional : !kinds[base](value)) return `${name} is not a ${base}`;
+  }
+  const extra = [...given.keys()][0];
+  return extra === undefined ? undefined : `there is no argument ${extra}`;
+}
+
+/** Whether a value is a loop or block handle. */
+export const isHandle = (v: unknown): v is LoopRef | BlockRef =>
+  typeof v === "object" && v !== null && "kind" in v && "id" in v && (v.kind === "loop" || v.kind === "block");
+/** The loops and blocks within arguments or a result, in order. */
+export function handlesIn(v: unknown): (LoopRef | BlockRef)[] {
+  if (isHandle(v)) return [v];
+  if (Array.isArray(v)) return v.flatMap(handlesIn);
+  return typeof v === "object" && v !== null ? Object.values(v).flatMap(handlesIn) : [];
+}
+/** Rebuilds arguments with `f` applied to every handle in them. */
+export function mapHandles(v: unknown, f: (h: LoopRef | BlockRef) => unknown): unknown {
+  if (isHandle(v)) return f(v);
+  if (Array.isArray(v)) return v.map((x) => mapHandles(x, f));
+  if (typeof v !== "object" || v === null) return v;
+  return Object.fromEntries(Object.entries(v).map(([k, x]) => [k, mapHandles(x, f)]));
+}

@@ -1,0 +1,263 @@
+/** One refusal for every rule of every loop primitive: the rule, and the loop or block it points at. */
+import { describe, expect, test } from "vitest";
+import type { Program } from "../../../ir/loop/program.ts";
+import { ScheduleError } from "../../../ir/support/errors.ts";
+import { primitives } from "../../../passes/schedule/apply.ts";
+import { Schedule } from "../../../passes/schedule/schedule.ts";
+import * as programs from "./loop-programs.ts";
+
+interface Fixture {
+  readonly program: () => Program;
+  /** Applies legal steps, then the one that must be refused. */
+  readonly steps: (s: Schedule) => void;
+  /** Name of the loop or block that the error underlines. */
+  readonly at: string | undefined;
+}
+const { matmul, scale } = programs;
+const C = (s: Schedule, name: string) => s.loop(name, "C");
+
+const fixtures: Record<string, Fixture> = {
+  "split/serial-loop": {
+    program: () => scale(8, 8),
+    steps: (s) => {
+      s.vectorize(s.loop("j"));
+      s.split(s.loop("j"), { factor: 4 });
+    },
+    at: "j",
+  },
+  "split/positive-factors": { program: () => scale(8, 8), steps: (s) => s.split(s.loop("i"), { factor: 0 }), at: "i" },
+  "split/one-inferred-factor": {
+    program: () => scale(8, 8),
+    steps: (s) => s.split(s.loop("i"), { factors: [null, null] }),
+    at: "i",
+  },
+  "split/known-extent": {
+    program: programs.symbolic,
+    steps: (s) => s.split(s.loop("j"), { factors: [4, null] }),
+    at: "j",
+  },
+  "split/covers-extent": {
+    program: () => scale(13, 8),
+    steps: (s) => s.split(s.loop("i"), { factors: [3, 4] }),
+    at: "i",
+  },
+  "split/exact-tail": {
+    program: () => scale(13, 8),
+    steps: (s) => s.split(s.loop("i"), { factor: 4, tail: "exact" }),
+    at: "i",
+  },
+  "split/shift-extent": {
+    program: () => scale(3, 8),
+    steps: (s) => s.split(s.loop("i"), { factor: 4, tail: "shift-inwards" }),
+    at: "i",
+  },
+  "split/shift-idempotent": {
+    program: () => matmul(4, 4, 13),
+    steps: (s) => s.split(s.loop("k"), { factor: 4, tail: "shift-inwards" }),
+    at: "k",
+  },
+  "fuse/two-loops": { program: () => scale(4, 4), steps: (s) => s.fuse(s.loop("i")), at: "i" },
+  "fuse/serial-loops": {
+    program: () => scale(4, 4),
+    steps: (s) => {
+      s.parallel(s.loop("i"));
+      s.fuse(s.loop("i"), s.loop("j"));
+    },
+    at: "i",
+  },
+  "fuse/perfect-nest": { program: () => matmul(4, 4, 4), steps: (s) => s.fuse(C(s, "i"), C(s, "k")), at: "k" },
+  "fuse/known-extents": { program: programs.symbolic, steps: (s) => s.fuse(s.loop("i"), s.loop("j")), at: "j" },
+  "fuse/independent-bounds": { program: programs.skewed, steps: (s) => s.fuse(s.loop("i"), s.loop("j")), at: "j" },
+  "reorder/distinct-loops": { program: () => scale(4, 4), steps: (s) => s.reorder(s.loop("i"), s.loop("i")), at: "i" },
+  "reorder/perfect-nest": {
+    program: () => matmul(4, 4, 4),
+    steps: (s) => {
+      s.decomposeReduction(s.block("C"), s.loop("k"));
+      s.reorder(C(s, "k"), C(s, "j"));
+    },
+    at: "k",
+  },
+  "reorder/serial-loops": {
+    program: () => scale(4, 4),
+    steps: (s) => {
+      s.parallel(s.loop("i"));
+      s.reorder(s.loop("j"), s.loop("i"));
+    },
+    at: "i",
+  },
+  "reorder/independent-bounds": {
+    program: programs.triangular,
+    steps: (s) => s.reorder(s.loop("j"), s.loop("i")),
+    at: "j",
+  },
+  "reorder/keeps-dependences": {
+    program: () => matmul(4, 4, 12, "strict"),
+    steps: (s) => {
+      const [o, i] = s.split(s.loop("k"), { factor: 4 });
+      s.reorder(i, o);
+    },
+    at: "k_i",
+  },
+  "vectorize/serial-loop": {
+    program: () => scale(4, 4),
+    steps: (s) => {
+      s.unroll(s.loop("j"));
+      s.vectorize(s.loop("j"));
+    },
+    at: "j",
+  },
+  "vectorize/constant-extent": { program: programs.symbolic, steps: (s) => s.vectorize(s.loop("j")), at: "j" },
+  "vectorize/not-nested": {
+    program: () => scale(4, 4),
+    steps: (s) => {
+      s.vectorize(s.loop("j"));
+      s.vectorize(s.loop("i"));
+    },
+    at: "j",
+  },
+  "vectorize/inner-bounds": { program: programs.triangular, steps: (s) => s.vectorize(s.loop("i")), at: "j" },
+  "vectorize/no-allocation": { program: programs.withAllocation, steps: (s) => s.vectorize(s.loop("i")), at: "i" },
+  "vectorize/independent-iterations": {
+    program: () => programs.scan(4, 4),
+    steps: (s) => s.vectorize(s.loop("j")),
+    at: "j",
+  },
+  "vectorize/init-not-decomposed": { program: () => matmul(4, 4, 4), steps: (s) => s.vectorize(C(s, "k")), at: "k" },
+  "vectorize/keeps-order": {
+    program: () => matmul(4, 4, 4, "strict"),
+    steps: (s) => {
+      s.decomposeReduction(s.block("C"), s.loop("k"));
+      s.vectorize(C(s, "k"));
+    },
+    at: "k",
+  },
+  "parallel/serial-loop": {
+    program: () => scale(4, 4),
+    steps: (s) => {
+      s.vectorize(s.loop("i"));
+      s.parallel(s.loop("i"));
+    },
+    at: "i",
+  },
+  "parallel/not-nested": {
+    program: () => scale(4, 4),
+    steps: (s) => {
+      s.parallel(s.loop("i"));
+      s.parallel(s.loop("j"));
+    },
+    at: "i",
+  },
+  "parallel/independent-iterations": { program: () => matmul(4, 4, 4), steps: (s) => s.parallel(C(s, "k")), at: "k" },
+  "unroll/serial-loop": {
+    program: () => scale(4, 4),
+    steps: (s) => {
+      s.vectorize(s.loop("j"));
+      s.unroll(s.loop("j"));
+    },
+    at: "j",
+  },
+  "unroll/constant-extent": { program: programs.symbolic, steps: (s) => s.unroll(s.loop("j")), at: "j" },
+  "unroll/few-iterations": { program: () => scale(513, 1), steps: (s) => s.unroll(s.loop("i")), at: "i" },
+  "decomposeReduction/has-init": {
+    program: () => scale(4, 4),
+    steps: (s) => s.decomposeReduction(s.block("B"), s.loop("j")),
+    at: "B",
+  },
+  "decomposeReduction/loop-around-block": {
+    program: () => programs.centre(4, 4),
+    steps: (s) => s.decomposeReduction(s.block("M"), s.loop("j", "D")),
+    at: "j",
+  },
+  "decomposeReduction/reduction-inside": {
+    program: () => matmul(4, 4, 4),
+    steps: (s) => {
+      s.reorder(s.loop("k"), s.loop("j"));
+      s.decomposeReduction(s.block("C"), s.loop("j"));
+    },
+    at: "k",
+  },
+  "decomposeReduction/runs-once": {
+    program: programs.repeated,
+    steps: (s) => s.decomposeReduction(s.block("C"), s.loop("r")),
+    at: "r",
+  },
+  "decomposeReduction/others-keep-out": {
+    program: programs.readThenReduce,
+    steps: (s) => s.decomposeReduction(s.block("C"), s.loop("i")),
+    at: "i",
+  },
+  "annotate/plain-key": { program: () => scale(4, 4), steps: (s) => s.annotate(s.loop("i"), "a b", 1), at: "i" },
+  "annotate/plain-value": {
+    program: () => scale(4, 4),
+    steps: (s) => s.annotate(s.block("B"), "hint", Number.NaN),
+    at: "B",
+  },
+  "split/live-handle": {
+    program: () => scale(8, 8),
+    steps: (s) => {
+      const i = s.loop("i");
+      s.split(i, { factor: 2 });
+      s.split(i, { factor: 2 });
+    },
+    at: undefined,
+  },
+  "computeInline/buffers-in-scope": {
+    program: () => programs.stencil(12),
+    steps: (s) => {
+      s.cacheRead(s.block("B"), "A", "stack");
+      const [o] = s.split(s.loopAt("C", 0), { factor: 4 });
+      s.computeAt(s.block("B"), o);
+      s.computeAt(s.block("A_stack_copy"), s.loopAt("B", 0));
+      s.parallel(o);
+      s.cacheWrite(s.block("C"), "C", "global");
+      s.computeInline(s.block("C"));
+    },
+    at: undefined,
+  },
+};
+const loopPrimitives = [
+  "split",
+  "fuse",
+  "reorder",
+  "vectorize",
+  "unroll",
+  "parallel",
+  "decomposeReduction",
+  "annotate",
+] as const;
+
+function refusal(f: Fixture): ScheduleError {
+  const s = new Schedule(f.program());
+  try {
+    f.steps(s);
+  } catch (e) {
+    if (e instanceof ScheduleError) return e;
+    throw e;
+  }
+  throw new Error(`nothing was refused:\n${s.trace.toSource()}`);
+}
+
+describe("every rule refuses", () => {
+  for (const [code, fixture] of Object.entries(fixtures))
+    test(code, () => {
+      const e = refusal(fixture);
+      const at = e.details.at as { name: string } | undefined;
+      expect([e.code, at?.name], e.message).toEqual([code, fixture.at]);
+    });
+});
+
+test("every rule of the loop primitives has a fixture", () => {
+  const wanted = loopPrimitives.flatMap((n) => Object.keys(primitives[n].primitive.rules).map((r) => `${n}/${r}`));
+  expect(wanted.filter((code) => !(code in fixtures))).toEqual([]);
+});
+
+test("an error shows the rule, the program and the step", () => {
+  const e = refusal(fixtures["split/exact-tail"]!);
+  expect(e.details).toMatchObject({ rule: "exact-tail", step: 1, instead: 'use tail: "guard"' });
+  const lines = e.message.split("\n");
+  expect(lines[0]).toBe("ScheduleError [split/exact-tail]: 4 may leave a rest");
+  expect(lines[1]).toBe('  in step 1: split(i, factor: 4, tail: "exact")');
+  const marked = lines.findIndex((l) => l.includes("^^^"));
+  expect(lines[marked - 1]).toContain("for i in 0..13:");
+  expect(e.message).toContain("rule:    with tail");
+});
