@@ -6,7 +6,7 @@ import type { Block, Program, Stmt } from "../../../ir/loop/program.ts";
 import { IdSource } from "../../../ir/support/ids.ts";
 import { invariant } from "../../../ir/support/invariant.ts";
 import { type BlockRef, definePrimitive, type Violation } from "../primitive.ts";
-import { blockRef, blocksIn, type Path, pathToBlock } from "../tree.ts";
+import { blockRef, blocksIn, loopsAround, type Path, pathToBlock } from "../tree.ts";
 import { blockAccesses } from "./support-access.ts";
 import type { Box, Span } from "./support-box.ts";
 import {
@@ -20,6 +20,7 @@ import {
   remapBuffer,
   roleOf,
 } from "./support-buffer.ts";
+import { strayGuard } from "./support-guard.ts";
 import { constantLinear } from "./support-linear.ts";
 import { freshName, rewriteAt, rewriteWithin } from "./support-nest.ts";
 
@@ -82,7 +83,11 @@ function clip(s: Span | undefined, whole: Span): Span {
 function isDefined(program: Program, path: Path, block: Block, buffer: Buffer, box: Box): boolean {
   const role = roleOf(path.func, buffer.id);
   if (role === "input" || role === "constant") return true;
-  const written = otherWriters(program, buffer.id, block).flatMap((w) => (w.box?.exact ? [boundsOfBox(w.box)] : []));
+  const written = otherWriters(program, buffer.id, block).flatMap((w) =>
+    w.box?.exact && !strayGuard(w.block, loopsAround(program, w.block.id), { outer: new Map() })
+      ? [boundsOfBox(w.box)]
+      : [],
+  );
   return isCovered(boundsOfBox(box), written);
 }
 type Bounds = readonly (readonly [number, number])[];

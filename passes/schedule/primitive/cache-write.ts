@@ -18,7 +18,8 @@ import {
   otherWriters,
   remapBuffer,
 } from "./support-buffer.ts";
-import { freshName, rewriteAt, rewriteWithin } from "./support-nest.ts";
+import { strayGuard } from "./support-guard.ts";
+import { freshName, loopsOf, rewriteAt, rewriteWithin } from "./support-nest.ts";
 
 export interface CacheWriteArgs {
   readonly block: BlockRef;
@@ -44,7 +45,7 @@ function plan(program: Program, args: CacheWriteArgs): Plan | Violation<Rule> {
   const buffer = bufferNamed(block, args.buffer, "store");
   if (!buffer) return { rule: "writes-buffer", because: `${block.name} does not write ${args.buffer}`, at };
   const box = blockBox(block, buffer.id, "store");
-  if (!box?.exact)
+  if (!box?.exact || strayGuard(block, loopsOf(path.stmts), { outer: new Map() }))
     return {
       rule: "exact-writes",
       because: `the elements of ${buffer.name} that ${block.name} writes are not a box`,

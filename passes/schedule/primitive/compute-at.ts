@@ -1,6 +1,7 @@
 /** computeAt: a producer moves under a loop of its consumers. */
-import { seq } from "../../../ir/loop/build.ts";
-import type { Block, For, Program, Stmt } from "../../../ir/loop/program.ts";
+import type { Buffer } from "../../../ir/expr/expr.ts";
+import { allocate, seq } from "../../../ir/loop/build.ts";
+import type { Block, For, PrimFunc, Program, Stmt } from "../../../ir/loop/program.ts";
 import { type BufferId, IdSource } from "../../../ir/support/ids.ts";
 import { invariant } from "../../../ir/support/invariant.ts";
 import { type BlockRef, definePrimitive, type LoopRef, type Violation } from "../primitive.ts";
@@ -27,6 +28,7 @@ import {
   loopsOf,
   regenerate,
   rewriteAt,
+  rewriteWithin,
   soleNest,
   solveAccess,
   spanFor,
@@ -48,6 +50,8 @@ const rules = {
     "each written coordinate is one spatial iteration variable plus a constant (or its quotient and remainder)",
   "inputs-unchanged": "nothing between the block and the loop, or in the loop's nest, writes what the block reads",
   "no-conflict": "nothing else from the block to the loop's nest writes the same elements",
+  "private-buffer":
+    "where the loop, or one between it and the block, is parallel, all else that touches the buffer stands under that loop",
 };
 type Rule = keyof typeof rules;
 type Refusal = Violation<Rule>;
@@ -60,9 +64,14 @@ interface Site {
   readonly fork: Fork;
   readonly outer: Ranges;
   readonly shared: Ranges;
+  /** The loops below the fork down to and with `loop`. */
+  readonly below: readonly For[];
 }
 interface Plan extends Site {
   readonly axes: readonly DomainAxis[];
+  readonly buffer: Buffer;
+  /** The parallel loop whose iterations each need the buffer for themselves. */
+  readonly parallel?: For;
 }
 const refOf = (a: Access): BlockRef | undefined => a.block && blockRef(a.block);
 
@@ -83,8 +92,16 @@ function locate(program: Program, args: ComputeAtArgs): Site | Refusal {
       because: `${producer.name} does not precede ${loop.var.name} in a nest of its own`,
       at: args.block,
     };
-  const outer = rangesOf(loopsOf(loopPath.stmts));
-  return { producer, producerLoops: nest.loops, loop, fork, outer, shared: rangesOf(fork.shared) };
+  const all = loopsOf(loopPath.stmts);
+  return {
+    producer,
+    producerLoops: nest.loops,
+    loop,
+    fork,
+    outer: rangesOf(all),
+    shared: rangesOf(fork.shared),
+    below: all.slice(fork.shared.length),
+  };
 }
 
 function plan(program: Program, args: ComputeAtArgs): Plan | Refusal {
@@ -120,7 +137,26 @@ function plan(program: Program, args: ComputeAtArgs): Plan | Refusal {
   const axes = solveDomain(site, buffer.id, inside);
   if (!axes)
     return { rule: "point-access", because: `cannot tell which instances of ${producer.name} write a region`, at };
-  return checkOrder(site, buffer.id, fork) ?? { ...site, axes };
+  const parallel = site.below.find((l) => l.loopKind !== "serial" && l.loopKind !== "unrolled");
+  return (
+    checkOrder(site, buffer.id, fork) ??
+    checkPrivate(path.func, site, buffer, parallel) ?? { ...site, axes, buffer, ...(parallel ? { parallel } : {}) }
+  );
+}
+/** Iterations that run at once may compute the same elements, so each needs its own buffer. */
+function checkPrivate(func: PrimFunc, site: Site, buffer: Buffer, parallel: For | undefined): Refusal | undefined {
+  if (!parallel) return undefined;
+  const within = collectAccesses(parallel, (id) => id === buffer.id);
+  const others = collectAccesses(func.body, (id) => id === buffer.id).filter((a) => a.block !== site.producer);
+  const blocks = new Set(within.map((a) => a.block));
+  const outsider = others.find((a) => !blocks.has(a.block));
+  return (
+    outsider && {
+      rule: "private-buffer",
+      because: `${outsider.block?.name ?? "a statement"} uses ${buffer.name} outside ${parallel.var.name}`,
+      at: refOf(outsider) ?? blockRef(site.producer),
+    }
+  );
 }
 /** The one buffer of a block that only updates elements which its own init sets. */
 function pureOutput(b: Block) {
@@ -146,7 +182,7 @@ function incompleteAxis(site: Site): string | undefined {
     const whole = isConstant && span.min.constant <= 0 && span.min.constant + span.extent > known.max;
     if (v.kind !== "spatial" && !(whole && span.exact)) return `${v.var.name} does not run over its whole range`;
   }
-  return strayGuard(producer, producerLoops, shared)
+  return strayGuard(producer, producerLoops, { outer: shared })
     ? `the predicate of ${producer.name} is not the tail guard of a split`
     : undefined;
 }
@@ -207,6 +243,16 @@ function disjointDomains(other: Access, producer: Block, buffer: BufferId): bool
   return boxOfBlock(b).every((x) => boxOfBlock(producer).every((y) => boxesDisjoint(x, y, new Map())));
 }
 
+/** Moves the allocation of a buffer into the body of a loop, unless it is there already. */
+function allocateUnder(program: Program, buffer: Buffer, loop: For): Program {
+  const path = pathToLoop(program, loop.var.id);
+  const now = path?.stmts.at(-1);
+  const allocation = path?.stmts.find((s) => s.kind === "allocate" && s.buffer.id === buffer.id);
+  if (now?.kind !== "for" || allocation?.kind !== "allocate") return program;
+  const inside = rewriteWithin(allocation.body, new Map([[now, { ...now, body: allocate(buffer, now.body) }]]));
+  return rewriteAt(program, new Map([[allocation, inside]]));
+}
+
 export const computeAt = definePrimitive({
   name: "computeAt",
   doc: "Moves a producer under a loop of its consumers: each iteration computes the region that it reads.",
@@ -227,6 +273,7 @@ export const computeAt = definePrimitive({
       [p.loop, loop],
       [p.fork.seq.body[p.fork.first]!, undefined],
     ]);
-    return { program: { ...rewriteAt(program, changes), nextId: ids.next }, result: undefined };
+    const moved = { ...rewriteAt(program, changes), nextId: ids.next };
+    return { program: p.parallel ? allocateUnder(moved, p.buffer, p.parallel) : moved, result: undefined };
   },
 });

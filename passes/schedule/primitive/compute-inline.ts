@@ -98,7 +98,7 @@ function writerOf(program: Program, b: Block, buffer: Buffer): Writer | Refusal 
   const open = b.iterVars.some((v) => solution?.get(v.var.id)?.kind === "free" && constantValue(v.extent) !== 1);
   if (!solution || open)
     return { rule: "point-write", because: `the coordinates that ${b.name} writes cannot be inverted`, at };
-  if (strayGuard(b, loopsAround(program, b.id), new Map()))
+  if (strayGuard(b, loopsAround(program, b.id), { outer: new Map() }))
     return { rule: "guard", because: `the predicate of ${b.name} is not the tail guard of a split`, at };
   return { block: b, store, solution };
 }

@@ -268,13 +268,14 @@ function checkGuards(
     because: `the predicate of ${b.name} is not the tail guard of a split`,
     at: blockRef(b),
   });
-  if (strayGuard(consumer, site.consumerLoops, shared)) return refuse(consumer);
+  if (strayGuard(consumer, site.consumerLoops, { outer: shared })) return refuse(consumer);
   for (const a of loads) {
     const p = produced.get(a.buffer.id);
     const b = p?.last.block;
     if (!p || !b) continue;
     const loops = [...site.above, ...p.last.loops];
-    if (strayGuard(b, loops, shared, elementDomain(b, p.buffer, a, iterRanges(consumer)))) return refuse(b);
+    const domain = elementDomain(b, p.buffer, a, iterRanges(consumer));
+    if (strayGuard(b, loops, { outer: shared, domain, tile: p.last.loops })) return refuse(b);
   }
   return undefined;
 }

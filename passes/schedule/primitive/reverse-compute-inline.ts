@@ -105,7 +105,7 @@ function checkRest(program: Program, blocks: readonly Block[], p: Plan): Refusal
   if (!isCovered)
     return { rule: "covered", because: `${producer.name} may not write all of ${buffer.name} that is read`, at };
   for (const b of [consumer, producer])
-    if (strayGuard(b, loopsAround(program, b.id), new Map()))
+    if (strayGuard(b, loopsAround(program, b.id), { outer: new Map() }))
       return { rule: "guard", because: `the predicate of ${b.name} is not the tail guard of a split`, at: blockRef(b) };
   const between = blocks.slice(blocks.indexOf(producer), blocks.indexOf(consumer));
   for (const a of blockAccesses(consumer)) {

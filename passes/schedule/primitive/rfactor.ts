@@ -100,7 +100,7 @@ function updateOf(b: Block): { update: Store; op: ReduceOp; term: Expr } | undef
 }
 /** Whether every guard is a tail, and holds where the other reduction loops are at their first iteration. */
 function startsInside(b: Block, loops: readonly For[], id: VarId, bound: ReadonlySet<VarId>): boolean {
-  if (strayGuard(b, loops, new Map())) return false;
+  if (strayGuard(b, loops, { outer: new Map() })) return false;
   const first = new Map<VarId, Expr>([...bound].filter((v) => v !== id).map((v) => [v, index(0)]));
   return conjuncts(b.predicate).every((c) => {
     const touched = [...freeVars(c)].some((v) => bound.has(v));

@@ -21,6 +21,8 @@ export interface Access {
   readonly block?: Block;
   /** Whether it stands in the block's init. */
   readonly init: boolean;
+  /** Whether an `if`, or the store's own predicate, may skip it; block predicates aside. */
+  readonly guarded: boolean;
 }
 interface Walk {
   readonly map: ReadonlyMap<VarId, Expr>;
@@ -28,6 +30,7 @@ interface Walk {
   readonly conditions: readonly Expr[];
   readonly block?: Block;
   readonly init: boolean;
+  readonly guarded: boolean;
 }
 
 /** All accesses within `root` of the buffers that `wanted` holds (all, when absent), in program order. */
@@ -48,12 +51,13 @@ export function collectAccesses(root: Stmt, wanted?: (id: BufferId) => boolean):
       return;
     }
     for (const e of childExprs(s)) expr(e, at);
-    if (s.kind === "store") note("store", s.buffer, s.indices, at);
+    if (s.kind === "store") note("store", s.buffer, s.indices, s.predicate ? { ...at, guarded: true } : at);
     if (s.kind === "for") walk(s.body, { ...at, loops: [...at.loops, s] });
     else if (s.kind === "let") walk(s.body, { ...at, map: new Map(at.map).set(s.var.id, substitute(s.value, at.map)) });
     else if (s.kind === "if") {
-      walk(s.then, { ...at, conditions: [...at.conditions, ...conjuncts(substitute(s.condition, at.map))] });
-      if (s.otherwise) walk(s.otherwise, at);
+      const conditions = [...at.conditions, ...conjuncts(substitute(s.condition, at.map))];
+      walk(s.then, { ...at, conditions, guarded: true });
+      if (s.otherwise) walk(s.otherwise, { ...at, guarded: true });
     } else for (const c of childStmts(s)) walk(c, at);
   };
   const walkBlock = (b: Block, at: Walk): void => {
@@ -66,7 +70,7 @@ export function collectAccesses(root: Stmt, wanted?: (id: BufferId) => boolean):
     if (b.init) walk(b.init, { ...inside, init: true });
     walk(b.body, inside);
   };
-  walk(root, { map: new Map(), loops: [], conditions: [], init: false });
+  walk(root, { map: new Map(), loops: [], conditions: [], init: false, guarded: false });
   return found;
 }
 
@@ -118,5 +122,5 @@ export function accessBox(a: Access, outer: Ranges): Box {
     return !data;
   };
   const spans = box.spans.map((s, d) => (fixed(a.indices[d]!) ? s : undefined));
-  return { spans, exact: box.exact && known && spans.every((s) => s !== undefined) };
+  return { spans, exact: box.exact && known && !a.guarded && spans.every((s) => s !== undefined) };
 }

@@ -8,7 +8,7 @@ import type { Block, PrimFunc, Program, Region, Stmt } from "../../../ir/loop/pr
 import { mapBodies, mapRegion, rewriteExprs, rewriteStmt, visitStmt } from "../../../ir/loop/traverse.ts";
 import type { BufferId, IdSource } from "../../../ir/support/ids.ts";
 import { blocksIn } from "../tree.ts";
-import { type Access, blockAccesses, iterRanges } from "./support-access.ts";
+import { type Access, blockAccesses, iterRanges, limitsOf } from "./support-access.ts";
 import { type Box, boxOf, unionSpan } from "./support-box.ts";
 import { keyOf, simplifyIndex } from "./support-linear.ts";
 
@@ -58,9 +58,10 @@ export function blockBox(b: Block, buffer: BufferId, kind: Access["kind"]): Box 
   let union: Box | undefined;
   for (const a of blockAccesses(b, (id) => id === buffer)) {
     if (a.kind !== kind) continue;
-    const box = a.loops.length === 0 ? boxOf(a.indices, ranges, ranges) : undefined;
-    if (!box) return undefined;
-    union = union ? unionBox(union, box) : box;
+    if (a.loops.length > 0) return undefined;
+    const box = boxOf(a.indices, ranges, ranges, limitsOf(a.conditions, ranges, ranges));
+    const whole: Box = { spans: box.spans, exact: box.exact && !a.guarded };
+    union = union ? unionBox(union, whole) : whole;
   }
   const constant = union?.spans.every((s) => s !== undefined && s.min.terms.size === 0);
   return constant ? union : undefined;

@@ -1,15 +1,17 @@
 import { describe, expect, it } from "vitest";
-import { mul } from "../../../../ir/expr/build.ts";
+import { add, compare, mul } from "../../../../ir/expr/build.ts";
 import { printProgram } from "../../../../ir/text/printer.ts";
 import { cacheWrite } from "../../../../passes/schedule/primitive/cache-write.ts";
 import { decomposeReduction } from "../../../../passes/schedule/primitive/decompose-reduction.ts";
 import { reverseComputeAt } from "../../../../passes/schedule/primitive/reverse-compute-at.ts";
+import { reverseComputeInline } from "../../../../passes/schedule/primitive/reverse-compute-inline.ts";
 import {
   apply,
   build,
   chain,
   convolution,
   deadBlock,
+  editBlock,
   expectRefused,
   expectTwins,
   loopOf,
@@ -74,6 +76,28 @@ describe("cacheWrite", () => {
       p,
       { block: named(p, "even"), buffer: "y", scope: "stack" },
       { rule: "exact-writes", at: "even" },
+    );
+  });
+  it("refuses writes that a predicate thins out", () => {
+    const p = chain(4, 4);
+    const cut = editBlock(p, "y", (b) => ({ ...b, predicate: compare("lt", b.bindings[0]!, 3) }));
+    expectRefused(
+      cacheWrite,
+      cut,
+      { block: named(cut, "y"), buffer: "y", scope: "stack" },
+      { rule: "exact-writes", at: "y" },
+    );
+    const folded = build((b) => {
+      const x = b.param("x", "float32", [9], "input");
+      const y = b.compute("y", "float32", [9], (i) => mul(x.at(i!), 2));
+      return b.compute("z", "float32", [5], (i) => y.at(add(i!, 2)));
+    });
+    const { program } = apply(reverseComputeInline, folded, { block: named(folded, "z") });
+    expectRefused(
+      cacheWrite,
+      program,
+      { block: named(program, "y"), buffer: "z", scope: "stack" },
+      { rule: "exact-writes", at: "y" },
     );
   });
   it("refuses a second writer of the same elements", () => {

@@ -7,6 +7,7 @@ import { printProgram } from "../../../../ir/text/printer.ts";
 import { compactBuffers } from "../../../../passes/lower/compact-buffers.ts";
 import { computeAt } from "../../../../passes/schedule/primitive/compute-at.ts";
 import { decomposeReduction } from "../../../../passes/schedule/primitive/decompose-reduction.ts";
+import { parallel } from "../../../../passes/schedule/primitive/parallel.ts";
 import { reorder } from "../../../../passes/schedule/primitive/reorder.ts";
 import { split } from "../../../../passes/schedule/primitive/split.ts";
 import {
@@ -96,6 +97,32 @@ describe("computeAt", () => {
       return b.compute("z", "float32", [3, 10], (i, j) => add(y.at(i!, j!), 1));
     });
     expectTwins(p, apply(computeAt, p, { block: named(p, "fill"), loop: loopOf(p, "z", 0) }).program);
+  });
+
+  it("gives each parallel iteration a buffer of its own", () => {
+    const p = stencil(12);
+    const q = apply(split, p, { loop: loopOf(p, "z", 0), factor: 4, tail: "guard" }).program;
+    const loops = apply(parallel, q, { loop: loopOf(q, "z", 0) }).program;
+    const { program } = apply(computeAt, loops, { block: named(loops, "y"), loop: loopOf(loops, "z", 0) });
+    const text = printProgram(program);
+    expect(text.indexOf("allocate y")).toBeGreaterThan(text.indexOf("parallel"));
+    expectTwins(p, program);
+  });
+  it("refuses a buffer that is also written outside a parallel loop", () => {
+    const p = build((b) => {
+      const x = b.param("x", "float32", [1, 2, 4, 5], "input");
+      const y = b.compute("y", "float32", [1, 2, 4, 5], (n, c, h, w) => mul(x.at(n!, c!, h!, w!), 2), {
+        layout: channelBlocked(4, 2, halo),
+      });
+      return b.compute("z", "float32", [1, 2, 4, 5], (n, c, h, w) => y.at(n!, c!, add(h!, 1), w!));
+    });
+    const q = apply(parallel, p, { loop: loopOf(p, "z", 2) }).program;
+    expectRefused(
+      computeAt,
+      q,
+      { block: named(q, "y"), loop: loopOf(q, "z", 2) },
+      { rule: "private-buffer", at: "y_halo" },
+    );
   });
 
   it("refuses a block or a loop that is gone", () => {
