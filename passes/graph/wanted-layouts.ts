@@ -8,7 +8,6 @@ import {
   type Layout,
   lastBlocked,
   plainLayout,
-  sameLayout,
 } from "../../ir/graph/layout.ts";
 import type { ValueId } from "../../ir/support/ids.ts";
 import { chooseRegisterTile, type Machine, unrolledChannels } from "../schedule/library/plan.ts";
@@ -36,7 +35,7 @@ export function wantedLayouts(graph: Graph, g: Group, m: Machine, layoutOf: Layo
   if (conv && blocksChannels(conv, m)) return convLayouts(graph, g, conv, m, layoutOf);
   const matmul = matmulShapeOf(graph, g.anchor);
   if (matmul && matmul.columns * 4 >= m.lanes) return matmulLayouts(graph, g, matmul, m);
-  if (followsBlocks(graph, g, m, layoutOf)) return followingLayouts(graph, g, m, layoutOf);
+  if (followsBlocks(graph, g, m, layoutOf)) return followingLayouts(graph, g, m);
   return plainLayouts(graph, g, layoutOf);
 }
 
@@ -247,7 +246,7 @@ function alignable(graph: Graph, v: ValueId, out: readonly number[], blocked: bo
   const d = staticDims(graph, v);
   return blocked || d[1] === out[1] || d[1] === 1;
 }
-function followingLayouts(graph: Graph, g: Group, m: Machine, layoutOf: LayoutOf): GroupLayouts {
+function followingLayouts(graph: Graph, g: Group, m: Machine): GroupLayouts {
   const blocked = channelBlocked(4, m.lanes);
   const inputs = new Map<ValueId, Layout>();
   const dims = staticDims(graph, g.outputs[0]!);
@@ -256,8 +255,7 @@ function followingLayouts(graph: Graph, g: Group, m: Machine, layoutOf: LayoutOf
   );
   for (const v of g.inputs)
     if (!shapeOperands.has(v)) wantAligned(graph, v, dims, blocked, m, inputs, g.anchor.op === "BatchNormalization");
-  const small = dims[2]! * dims[3]! === 1 && dims[1]! % m.lanes === 0 && sameLayout(layoutOf(g.outputs[0]!), undefined);
-  return { ...none, output: small ? plainLayout(4) : blocked, internal: small ? plainLayout(4) : blocked, inputs };
+  return { ...none, output: blocked, internal: blocked, inputs };
 }
 /** Asks for `v` in a layout that a blocked iteration can read: blocked maps, padded per-channel constants. */
 function wantAligned(

@@ -9,11 +9,11 @@ import type { BlockRef, LoopRef } from "../primitive.ts";
 import type { Schedule } from "../schedule.ts";
 import { findBlock, loopRef } from "../tree.ts";
 import { copyOut, parallelOuter, splitPoints, vectorizeHalos } from "./common.ts";
-import { bestPoints, type Machine, unrolledChannels } from "./plan.ts";
+import { bestPoints, largestDivisor, type Machine, unrolledChannels } from "./plan.ts";
 import type { Recipe, RecipeContext } from "./recipe.ts";
 import { isParam, loopOfAxis, stagesOf } from "./structure.ts";
 
-const windowed: ReadonlySet<string> = new Set(["Conv", "MaxPool", "AveragePool", "LpPool"]);
+const windowed: ReadonlySet<string> = new Set(["Conv", "MaxPool", "AveragePool", "LpPool", "GlobalPool"]);
 
 export const scheduleConvolution: Recipe = { name: "convolution", applies, schedule };
 
@@ -33,8 +33,10 @@ function schedule(s: Schedule, { machine, threads }: RecipeContext): void {
   const [n, co, h, w, ci] = s.loops(epilogue) as [LoopRef, LoopRef, LoopRef, LoopRef, LoopRef];
   const problem = { ...facts.problem, extent: s.extent(w)!, vectorBlocks: s.extent(co)! };
   const points = Math.min(bestPoints(machine, problem, facts.vectors), facts.dense ? 32 : longestWindowedTile);
+  // Nothing to tile along a row of one pixel: channel blocks give the independent accumulators.
+  const vectors = facts.dense || s.extent(w)! > 1 ? facts.vectors : largestDivisor(s.extent(co)!, 8);
   const [wTile, wPoint] = splitPoints(s, w, points);
-  const [coTile, coBlock] = s.split(co, { factor: facts.vectors, tail: "exact" });
+  const [coTile, coBlock] = s.split(co, { factor: vectors, tail: "exact" });
   s.reorder(n, coTile, h, wTile, coBlock, wPoint, ci);
   s.computeAt(conv, wTile);
   scheduleAccumulation(s, conv, facts);
@@ -42,7 +44,7 @@ function schedule(s: Schedule, { machine, threads }: RecipeContext): void {
   s.unroll(wPoint);
   s.unroll(coBlock);
   vectorizeHalos(s, machine);
-  parallelOuter(s, [n, coTile, h], threads, facts.problem.depth * s.extent(ci)! * points * facts.vectors);
+  parallelOuter(s, [n, coTile, h], threads, facts.problem.depth * s.extent(ci)! * points * vectors);
 }
 
 /** The block that reads the accumulators; recipes run after inlining, so there is one. */
