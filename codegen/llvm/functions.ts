@@ -32,7 +32,8 @@ function paramText(func: PrimFunc, p: Param, i: number): string {
   const flags = func.annotations?.aliased === true ? "" : " noalias";
   return `ptr${flags}${readOnly} align ${alignmentOf(p)} %p${i}`;
 }
-const alignmentOf = (p: Param): number => Math.max(bytesOf(p.buffer.dtype.scalar), p.buffer.alignment);
+/** Buffers of the arena, the workspace and the stack are aligned to 64 bytes, not to more. */
+const alignmentOf = (p: Param): number => Math.max(bytesOf(p.buffer.dtype.scalar), Math.min(64, p.buffer.alignment));
 
 function functionBody(module: ModuleWriter, func: PrimFunc): string {
   const writer = new FunctionWriter();
