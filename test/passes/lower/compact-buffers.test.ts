@@ -1,11 +1,13 @@
 import { describe, expect, it } from "vitest";
-import { add, mul } from "../../../ir/expr/build.ts";
+import { add, div, mul, sub, unary } from "../../../ir/expr/build.ts";
+import { reduce, sum } from "../../../ir/loop/compute.ts";
 import type { Program } from "../../../ir/loop/program.ts";
 import { printProgram } from "../../../ir/text/printer.ts";
 import { compactBuffers } from "../../../passes/lower/compact-buffers.ts";
 import { cacheWrite } from "../../../passes/schedule/primitive/cache-write.ts";
 import { computeAt } from "../../../passes/schedule/primitive/compute-at.ts";
 import { decomposeReduction } from "../../../passes/schedule/primitive/decompose-reduction.ts";
+import { parallel } from "../../../passes/schedule/primitive/parallel.ts";
 import { reorder } from "../../../passes/schedule/primitive/reorder.ts";
 import { reverseComputeAt } from "../../../passes/schedule/primitive/reverse-compute-at.ts";
 import { setScope } from "../../../passes/schedule/primitive/set-scope.ts";
@@ -85,6 +87,43 @@ describe("a register-blocked convolution in NCHW16c", () => {
     expectSame(p, q, done);
     const dims = [Math.min(2, Math.ceil(s.co / s.lanes!)), width, s.lanes!].filter((n) => n > 1);
     expect(allocations(done)).toEqual([`conv: float32[${dims.join(", ")}]`]);
+  });
+});
+
+describe("several stages under one loop", () => {
+  it("holds one row of a softmax at a time", () => {
+    const p = build((b) => {
+      const x = b.param("x", "float32", [5, 11], "input");
+      const [k, l] = [b.reduceAxis("k", 11), b.reduceAxis("l", 11)];
+      const top = b.compute("top", "float32", [5], (i) => reduce("max", x.at(i!, k.var), [k]));
+      const e = b.compute("e", "float32", [5, 11], (i, j) => unary("exp", sub(x.at(i!, j!), top.at(i!))));
+      const total = b.compute("total", "float32", [5], (i) => sum(e.at(i!, l.var), l));
+      return b.compute("y", "float32", [5, 11], (i, j) => div(e.at(i!, j!), total.at(i!)));
+    });
+    let q = apply(parallel, p, { loop: loopOf(p, "y", 0) }).program;
+    for (const name of ["total", "e", "top"])
+      q = apply(computeAt, q, { block: named(q, name), loop: loopOf(q, "y", 0) }).program;
+    expect(allocations(compactBuffers(q))).toEqual(["top: float32[1]", "e: float32[11]", "total: float32[1]"]);
+    expectSame(p, q, compactBuffers(q));
+  });
+  it.each<Tail>(["guard", "shift-inwards"])("holds one tile of a matmul and its epilogues (tail %s)", (tail) => {
+    const p = build((b) => {
+      const x = b.param("x", "float32", [9, 7], "input");
+      const w = b.param("w", "float32", [7, 10], "constant");
+      const residual = b.param("residual", "float32", [9, 10], "input");
+      const k = b.reduceAxis("k", 7);
+      const y = b.compute("y", "float32", [9, 10], (i, j) => sum(mul(x.at(i!, k.var), w.at(k.var, j!)), k));
+      const t = b.compute("t", "float32", [9, 10], (i, j) => add(y.at(i!, j!), residual.at(i!, j!)));
+      return b.compute("z", "float32", [10, 9], (j, i) => mul(t.at(i!, j!), y.at(i!, j!)));
+    });
+    const rows = apply(split, p, { loop: loopOf(p, "y", 0), factor: 4, tail }).program;
+    const tiled = apply(split, rows, { loop: loopOf(rows, "y", 2), factor: 4, tail }).program;
+    const loops = [0, 2, 4, 1, 3].map((k) => loopOf(tiled, "y", k));
+    let q = apply(reorder, tiled, { loops }).program;
+    for (const name of ["t", "z"])
+      q = apply(reverseComputeAt, q, { block: named(q, name), loop: loopOf(q, "y", 1) }).program;
+    expect(allocations(compactBuffers(q))).toEqual(["y: float32[4, 4]", "t: float32[4, 4]"]);
+    expectSame(p, q, compactBuffers(q));
   });
 });
 
