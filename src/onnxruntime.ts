@@ -4,7 +4,7 @@
  */
 import { availableParallelism } from "node:os";
 import type { ScalarType } from "../ir/expr/dtype.ts";
-import { InputError, UsageError } from "../ir/support/errors.ts";
+import { InputError, UnsupportedError, UsageError } from "../ir/support/errors.ts";
 import { compile, graphOf } from "./runtime/compile.ts";
 import type { Executable } from "./runtime/executable.ts";
 import { Tensor } from "./tensor.ts";
@@ -28,7 +28,9 @@ export interface ValueMetadata {
 export type FeedsType = Readonly<Record<string, Tensor>>;
 export type ReturnType = Record<string, Tensor>;
 
-type Opener = (shapes: Record<string, readonly number[]>) => Promise<Executable>;
+/** Feeds, or only their shapes when compiling ahead. */
+type Shaped = Readonly<Record<string, { readonly dims: readonly number[]; readonly data?: unknown }>>;
+type Opener = (feeds: Shaped) => Promise<Executable>;
 
 /** A compiled model. Models with open dimensions are compiled at the first run with each set of input shapes. */
 export class InferenceSession {
@@ -38,6 +40,8 @@ export class InferenceSession {
   readonly outputMetadata: readonly ValueMetadata[];
   readonly #open: Opener;
   readonly #compiled = new Map<string, Promise<Executable>>();
+  /** Inputs whose values decide shapes. */
+  readonly #shaping = new Set<string>();
   #released = false;
 
   private constructor(inputs: readonly ValueMetadata[], outputs: readonly ValueMetadata[], open: Opener) {
@@ -63,12 +67,24 @@ export class InferenceSession {
       const shape = (v.type?.dims ?? []).map((d) => (typeof d === "number" ? d : (overrides[d.symbol] ?? d.symbol)));
       return { name: v.name, isTensor: true, type: v.type?.dtype ?? "float32", shape };
     };
-    const session = new InferenceSession(graph.inputs.map(metadata), graph.outputs.map(metadata), (shapes) =>
-      compile(graph, { threads, shapes }),
-    );
-    if (session.inputMetadata.every(isStatic))
-      await session.#executable(Object.fromEntries(session.inputMetadata.map((m) => [m.name, m.shape as number[]])));
+    const session = new InferenceSession(graph.inputs.map(metadata), graph.outputs.map(metadata), (feeds) => {
+      const shapes = Object.fromEntries(Object.entries(feeds).map(([name, t]) => [name, t.dims]));
+      const values = Object.fromEntries(Object.entries(feeds).filter(([, t]) => t instanceof Tensor)) as FeedsType;
+      return compile(graph, { threads, shapes, values });
+    });
+    if (session.inputMetadata.every(isStatic)) await session.#compileAhead();
     return session;
+  }
+  /** Compiles before the first run. Models whose shapes depend on input values wait for those. */
+  async #compileAhead(): Promise<void> {
+    try {
+      await this.#executable(
+        Object.fromEntries(this.inputMetadata.map((m) => [m.name, { dims: m.shape as number[] }])),
+      );
+    } catch (error) {
+      const mayDecideShapes = this.inputMetadata.some((m) => m.type === "int64" || m.type === "int32");
+      if (!(error instanceof UnsupportedError && mayDecideShapes)) throw error;
+    }
   }
 
   /** Runs the model. `fetches` names the outputs wanted; all of them when absent. */
@@ -88,19 +104,33 @@ export class InferenceSession {
     for (const n of this.inputNames)
       if (feeds[n] === undefined)
         throw new InputError("run/missing-input", `input ${JSON.stringify(n)} is missing in 'feeds'`);
-    const shapes = Object.fromEntries(this.inputNames.map((n) => [n, feeds[n]!.dims]));
-    const results = (await this.#executable(shapes)).runSync(feeds);
+    const executable = await this.#executable(feeds);
+    const asked = Object.fromEntries(executable.inputs.map((p) => [p.name, feeds[p.name]!]));
+    const results = executable.runSync(asked);
     return Object.fromEntries(wanted.map((w) => [w, results[w]!]));
   }
-  #executable(shapes: Record<string, readonly number[]>): Promise<Executable> {
-    const key = this.inputNames.map((n) => shapes[n]?.join("x")).join(";");
-    let known = this.#compiled.get(key);
-    if (!known) {
-      known = this.#open(shapes);
-      this.#compiled.set(key, known);
-      known.catch(() => this.#compiled.delete(key));
+  /** The network compiled for these shapes, and for the values of inputs that shapes depend on. */
+  async #executable(feeds: Shaped): Promise<Executable> {
+    const key = this.#keyOf(feeds);
+    const known = this.#compiled.get(key);
+    if (known) return known;
+    const opened = this.#open(feeds);
+    this.#compiled.set(key, opened);
+    opened.catch(() => this.#compiled.delete(key));
+    const asked = new Set((await opened).inputs.map((p) => p.name));
+    const shaping = this.inputNames.filter((n) => !asked.has(n) && !this.#shaping.has(n));
+    if (shaping.length > 0) {
+      // Learnt just now: from here on their values are part of the key.
+      for (const n of shaping) this.#shaping.add(n);
+      this.#compiled.delete(key);
+      this.#compiled.set(this.#keyOf(feeds), opened);
     }
-    return known;
+    return opened;
+  }
+  #keyOf(feeds: Shaped): string {
+    return this.inputNames
+      .map((n) => `${feeds[n]!.dims.join("x")}${this.#shaping.has(n) ? `=${feeds[n]!.data}` : ""}`)
+      .join(";");
   }
   /** Gives all compiled code and memory back. */
   async release(): Promise<void> {

@@ -2,6 +2,7 @@
 import { type EntryArgument, type EntryStep, emitEntry } from "../../codegen/llvm/entry.ts";
 import { valueOf } from "../../ir/graph/build.ts";
 import type { FusedGraph, Graph, Group } from "../../ir/graph/graph.ts";
+import type { TensorValue } from "../../ir/graph/tensor-value.ts";
 import type { MathPolicy } from "../../ir/loop/program.ts";
 import { UsageError } from "../../ir/support/errors.ts";
 import type { ValueId } from "../../ir/support/ids.ts";
@@ -26,6 +27,8 @@ export interface CompileOptions {
   readonly threads?: number;
   /** Shapes of inputs with open dimensions. */
   readonly shapes?: Readonly<Record<string, readonly number[]>>;
+  /** Values of inputs that shapes depend on (a Reshape's shape, a Slice's starts); these become constants. */
+  readonly values?: Readonly<Record<string, TensorValue>>;
   readonly math?: MathPolicy;
   /** `none`: unscheduled loops, to verify against. */
   readonly schedule?: "default" | "none";
@@ -126,6 +129,7 @@ export async function compileGraph(graph: Graph, context: KernelContext, options
   const simplified = simplifyGraph(graph, {
     math: context.math,
     ...(options.shapes ? { shapes: options.shapes } : {}),
+    ...(options.values ? { values: options.values } : {}),
   });
   const fused = withOwnOutputs(layOut(simplified, context.machine));
   options.onProgress?.({ stage: "graph", done: 1, total: 1 });
@@ -188,7 +192,12 @@ async function compileEntries(
 }
 async function compileEntry(irText: string, c: KernelContext): Promise<Uint8Array> {
   const options = { ...nativeOptions(c.target), passes: "", optLevel: 1 as const };
-  const key = objectKey({ irText, target: c.target.triple, options: JSON.stringify(options), compilerVersion: c.compilerVersion });
+  const key = objectKey({
+    irText,
+    target: c.target.triple,
+    options: JSON.stringify(options),
+    compilerVersion: c.compilerVersion,
+  });
   const cached = c.cache?.get(key);
   if (cached) return cached;
   const object = await c.pool.compile({ irText, options });
@@ -201,7 +210,9 @@ function entryStep(g: Group, k: Kernel, plan: MemoryPlan, step: number): EntrySt
   const args = k.params.map((p): EntryArgument => {
     const location = plan.locations.get(slots[p]!);
     invariant(location, `no place for parameter ${p} of ${k.symbol}`);
-    return location.base === "io" ? { base: "io", index: location.offset } : { base: location.base, offset: location.offset };
+    return location.base === "io"
+      ? { base: "io", index: location.offset }
+      : { base: location.base, offset: location.offset };
   });
   const scratch: EntryArgument[] = k.workspaceBytes > 0 ? [{ base: "arena", offset: plan.workspaces[step]! }] : [];
   return { symbol: k.symbol, args: [...args, ...scratch] };

@@ -18,9 +18,11 @@ export function classify(error) {
 export async function run(modelPath, inputs) {
   const named = Object.entries(inputs).map(([key, value]) => [key, tensorOf(key, value)]);
   const shapes = Object.fromEntries(named.map(([key, tensor]) => [key, [...tensor.dims]]));
-  const network = await compile(modelPath, { threads: 1, shapes });
+  // Inputs that a shape depends on are compiled in; the network no longer asks for them.
+  const network = await compile(modelPath, { threads: 1, shapes, values: Object.fromEntries(named) });
   try {
-    const outputs = await network.run(Object.fromEntries(named));
+    const asked = new Set(network.inputs.map((port) => port.name));
+    const outputs = await network.run(Object.fromEntries(named.filter(([key]) => asked.has(key))));
     return Object.fromEntries(Object.entries(outputs).map(([key, tensor]) => [key, plain(tensor)]));
   } finally {
     network.dispose();
