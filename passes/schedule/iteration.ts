@@ -233,8 +233,9 @@ export function forcedEqual(
   a.forEach((c, i) => {
     const other = b[i]!;
     const x = widen(n.sum(c.min), c.extent);
-    const y = c === other ? x : widen(n.sum(other.min), other.extent);
-    if (c !== other && keyOfSum(x) !== keyOfSum(y)) return;
+    const same = c === other || (c.min === other.min && c.extent === other.extent);
+    const y = same ? x : widen(n.sum(other.min), other.extent);
+    if (!same && keyOfSum(x) !== keyOfSum(y)) return;
     const slack = Math.max(Math.abs(y.rest.hi - x.rest.lo), Math.abs(x.rest.hi - y.rest.lo));
     learn(known, x.digits, slack);
   });

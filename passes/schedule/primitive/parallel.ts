@@ -1,10 +1,11 @@
 /** parallel: a loop's iterations run on several threads. */
 import type { Buffer } from "../../../ir/expr/expr.ts";
 import { allocate } from "../../../ir/loop/build.ts";
-import type { For, PrimFunc, Program, Stmt } from "../../../ir/loop/program.ts";
-import { childStmts, mapBodies, mapChildStmts } from "../../../ir/loop/traverse.ts";
+import type { Program, Stmt } from "../../../ir/loop/program.ts";
+import { mapBodies, mapChildStmts } from "../../../ir/loop/traverse.ts";
+import type { BufferId } from "../../../ir/support/ids.ts";
 import { carries } from "../../lower/compact-buffers.ts";
-import { carriedMeetings, describeMeeting, loopsIn, nestOf, storesTheSame } from "../legality.ts";
+import { carriedMeetings, describeMeeting, loopsIn, type Meeting, nestOf, storesTheSame } from "../legality.ts";
 import { definePrimitive, type LoopRef, type Violation } from "../primitive.ts";
 import { funcOfLoop, loopOf, loopsOutside } from "../rebuild.ts";
 import { loopRef, replaceStmt } from "../tree.ts";
@@ -28,9 +29,7 @@ function check(program: Program, { loop: ref }: ParallelArgs): Violation<Rule> |
       instead: "fuse the loops",
       at: loopRef(nested),
     };
-  const func = funcOfLoop(program, ref);
-  const nest = nestOf(loop);
-  const carried = carriedMeetings(nest, loop).find((m) => !isPrivate(func, loop, m.buffer) && !storesTheSame(nest, m));
+  const { carried } = sharing(program, ref);
   if (carried)
     return {
       rule: "independent-iterations",
@@ -40,34 +39,32 @@ function check(program: Program, { loop: ref }: ParallelArgs): Violation<Rule> |
     };
   return undefined;
 }
+/** What iterations share: a meeting that stands in the way, else the buffers that each iteration needs for itself. */
+function sharing(program: Program, ref: LoopRef): { readonly carried?: Meeting; readonly own: readonly Buffer[] } {
+  const loop = loopOf(program, ref);
+  const nest = nestOf(loop);
+  const own = new Map<BufferId, Buffer>();
+  for (const m of carriedMeetings(nest, loop)) {
+    if (own.has(m.buffer.id) || storesTheSame(nest, m)) continue;
+    if (!isPrivate(program, ref, m.buffer)) return { carried: m, own: [] };
+    own.set(m.buffer.id, m.buffer);
+  }
+  return { own: [...own.values()] };
+}
 /** Whether each iteration may have a buffer of its own: allocated outside, used only here, set before it is read. */
-function isPrivate(func: PrimFunc, loop: For, buffer: Buffer): boolean {
-  const around: For[] = [];
-  let allocated = false;
-  let usedElsewhere = false;
-  const go = (s: Stmt, outside: readonly For[]): void => {
-    if (s === loop) {
-      around.push(...outside);
-      return;
-    }
-    if (s.kind === "allocate" && s.buffer.id === buffer.id) allocated = true;
-    if (s.kind === "block" || s.kind === "store" || s.kind === "parallelCall")
-      usedElsewhere ||= nestOf(s).instances.some((i) => i.touches.some((t) => t.buffer.id === buffer.id));
-    if (s.kind === "block") return;
-    for (const c of childStmts(s)) go(c, s.kind === "for" ? [...outside, s] : outside);
-  };
-  go(func.body, []);
-  return allocated && !usedElsewhere && !carries(loop, buffer.id, around);
+function isPrivate(program: Program, ref: LoopRef, buffer: Buffer): boolean {
+  const loop = loopOf(program, ref);
+  const whole = nestOf(funcOfLoop(program, ref).body);
+  if (!whole.own.has(buffer.id)) return false;
+  const outside = whole.instances.filter((i) => !i.loops.includes(loop));
+  if (outside.some((i) => i.touches.some((t) => t.buffer.id === buffer.id))) return false;
+  return !carries(loop, buffer.id, loopsOutside(program, ref));
 }
 
 /** Buffers that iterations share are allocated in each iteration instead. */
 function rewrite(program: Program, { loop: ref }: ParallelArgs) {
   const loop = loopOf(program, ref);
-  const func = funcOfLoop(program, ref);
-  const nest = nestOf(loop);
-  const met = carriedMeetings(nest, loop).filter((m) => !storesTheSame(nest, m));
-  const shared = new Map(met.map((m) => [m.buffer.id, m.buffer]));
-  const own = [...shared.values()].filter((b) => isPrivate(func, loop, b));
+  const { own } = sharing(program, ref);
   const body = own.reduce<Stmt>((inner, b) => allocate(b, inner), loop.body);
   const sunk = replaceStmt(program, loop, { ...loop, body, loopKind: "parallel" });
   const outer = (s: Stmt): Stmt => {
