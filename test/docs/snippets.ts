@@ -1,0 +1,89 @@
+/** Runs what the documentation shows, as a reader would: each piece in a process and a folder of its own. */
+import { execFile } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { root } from "../meta/repository.ts";
+
+/** A fenced block of a Markdown file. */
+export interface Snippet {
+  readonly file: string;
+  /** Line of the opening fence, counted from 1. */
+  readonly line: number;
+  readonly language: string;
+  /** What follows the language, as `fragment`. */
+  readonly tags: readonly string[];
+  readonly text: string;
+}
+
+/** All fenced blocks of a file, in order. */
+export function snippetsOf(file: string): Snippet[] {
+  const lines = readFileSync(join(root, file), "utf8").split("\n");
+  const found: Snippet[] = [];
+  for (let i = 0; i < lines.length; i++) {
+    const opening = /^```(\S+)?\s*(.*)$/.exec(lines[i]!);
+    if (!opening) continue;
+    const end = lines.indexOf("```", i + 1);
+    if (end < 0) throw new Error(`${file}:${i + 1}: the block is not closed`);
+    found.push({
+      file,
+      line: i + 1,
+      language: opening[1] ?? "",
+      tags: (opening[2] ?? "").split(/\s+/).filter((t) => t !== ""),
+      text: lines.slice(i + 1, end).join("\n"),
+    });
+    i = end;
+  }
+  return found;
+}
+
+/** A folder from which "tilewright" is this checkout's sources, as if it were installed. */
+export class Workshop {
+  readonly folder = mkdtempSync(join(tmpdir(), "tilewright-docs-"));
+
+  constructor() {
+    mkdirSync(join(this.folder, "node_modules"));
+    for (const name of ["@types", "typescript", "tsx"])
+      symlinkSync(join(root, "node_modules", name), join(this.folder, "node_modules", name));
+    const options = {
+      target: "ES2023",
+      module: "NodeNext",
+      moduleResolution: "NodeNext",
+      types: ["node"],
+      strict: true,
+      noEmit: true,
+      skipLibCheck: true,
+      allowImportingTsExtensions: true,
+      paths: { tilewright: [join(root, "src/index.ts")], "tilewright/*": [join(root, "src/*.ts")] },
+    };
+    this.write("tsconfig.json", JSON.stringify({ compilerOptions: options, include: ["*.ts"] }));
+    this.write("package.json", JSON.stringify({ name: "docs", private: true, type: "module" }));
+  }
+  write(name: string, contents: string | Uint8Array): void {
+    writeFileSync(join(this.folder, name), contents);
+  }
+  /** Runs a TypeScript file of this folder, or of the repository; gives what it printed. */
+  async run(file: string, args: readonly string[] = []): Promise<string> {
+    const tsx = join(root, "node_modules", "tsx", "dist", "cli.mjs");
+    return (await this.#node([tsx, file, ...args])).stdout;
+  }
+  /** The complaints of the type checker about the files of this folder. */
+  async typeCheck(): Promise<string> {
+    const tsc = join(root, "node_modules", "typescript", "bin", "tsc");
+    try {
+      await this.#node([tsc, "-p", "."]);
+      return "";
+    } catch (error) {
+      return (error as { stdout?: string }).stdout || String(error);
+    }
+  }
+  #node(args: readonly string[]) {
+    const env = { ...process.env, NO_COLOR: "1", TILEWRIGHT_CACHE: join(this.folder, "cache") };
+    const options = { cwd: this.folder, env, maxBuffer: 1 << 24, timeout: 110_000 };
+    return promisify(execFile)(process.execPath, [...args], options);
+  }
+  dispose(): void {
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
