@@ -7,11 +7,13 @@ import type { ValueId } from "../../ir/support/ids.ts";
 import { numbersOf } from "./elements.ts";
 import type { AttributeReader, NodeContext, OperatorRow, StaticType } from "./row.ts";
 import { activationRows } from "./rows/activation.ts";
+import { attentionRows } from "./rows/attention.ts";
 import { binaryRows } from "./rows/binary.ts";
 import { constantRows } from "./rows/constant.ts";
 import { convolutionRows } from "./rows/convolution.ts";
 import { indexedRows } from "./rows/indexed.ts";
 import { lossRows } from "./rows/loss.ts";
+import { maskedSoftmaxRows } from "./rows/masked-softmax.ts";
 import { matmulRows } from "./rows/matmul.ts";
 import { movementRows } from "./rows/movement.ts";
 import { normalizationRows } from "./rows/normalization.ts";
@@ -23,6 +25,7 @@ import { resizeRows } from "./rows/resize.ts";
 import { scanRows } from "./rows/scan.ts";
 import { scatterRows } from "./rows/scatter.ts";
 import { selectRows } from "./rows/select.ts";
+import { sequenceModelRows } from "./rows/sequence-model.ts";
 import { softmaxRows } from "./rows/softmax.ts";
 import { unaryRows } from "./rows/unary.ts";
 
@@ -46,6 +49,9 @@ const tables: readonly (readonly OperatorRow[])[] = [
   indexedRows,
   scatterRows,
   selectRows,
+  attentionRows,
+  maskedSoftmaxRows,
+  sequenceModelRows,
 ];
 
 const keyOf = (op: string, domain: string): string => `${domain === "ai.onnx" ? "" : domain}:${op}`;

@@ -4,7 +4,7 @@ import type { Expr } from "../../../ir/expr/expr.ts";
 import { elementAt } from "../elements.ts";
 import { dataIndex, literal } from "../expressions.ts";
 import type { NodeContext, OperatorRow } from "../row.ts";
-import { checkType, integers, normalizeAxis, numbers } from "../shape-rules.ts";
+import { checkType, normalizeAxis, numbers } from "../shape-rules.ts";
 import { outputStage } from "../stages.ts";
 
 /** Refuses a read from a tensor without elements. */
