@@ -88,8 +88,7 @@ class Sweep {
       else if (node.inputs.some((i) => i !== undefined && this.#untyped.has(i))) this.#skip(node);
       else if (!node.inputs.every((i) => i === undefined || this.#hasType(i)))
         this.#refuse(node, "an input has no type");
-      else if (row.expand) this.#expand(node, row, depth);
-      else this.#place(node, row);
+      else if (!this.#expand(node, row, depth)) this.#place(node, row);
     } catch (error) {
       if (!(error instanceof UnsupportedError)) throw error;
       this.#refuse(node, error.items[0]?.reason ?? error.message);
@@ -137,13 +136,15 @@ class Sweep {
   #freshNode(): NodeId {
     return this.#builder.ids.fresh<"node">();
   }
-  /** Replaces a node by those its row expands it into; the last ones make the node's own outputs. */
-  #expand(node: Node, row: OperatorRow, depth: number): void {
+  /** Replaces a node by those its row expands it into, if any; the last ones make the node's own outputs. */
+  #expand(node: Node, row: OperatorRow, depth: number): boolean {
+    if (!row.expand) return false;
     const context = nodeContext({ values: this.#builder.values }, node, (id) => this.#demand(id));
     if (depth >= maxExpansion) context.unsupported("it expands too deeply");
     const start = this.#builder.nodes.length;
     const expandContext: ExpandContext = { ...context, graph: this.#builder, inputs: node.inputs };
-    const results = row.expand!(expandContext);
+    const results = row.expand(expandContext);
+    if (results === undefined) return false;
     const made = this.#builder.nodes.splice(start);
     const renamed = new Map(
       results.flatMap((from, o) => (node.outputs[o] === undefined ? [] : [[from, node.outputs[o]!] as const])),
@@ -156,6 +157,7 @@ class Sweep {
     }
     for (const [from, to] of renamed)
       if (!own.has(from)) this.visit(identityNode(node, this.#freshNode(), from, to), depth + 1);
+    return true;
   }
   /** A value that a shape depends on, from what was offered; it becomes a constant. */
   #demand(id: ValueId): TensorValue | undefined {

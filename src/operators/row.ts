@@ -87,6 +87,6 @@ export interface OperatorRow {
   readonly compute?: (c: ComputeContext) => readonly (Tensor | undefined)[];
   /** Values of all outputs when they follow from types and constants alone (Shape, Range); undefined when they don't. */
   readonly fold?: (c: NodeContext) => readonly TensorValue[] | undefined;
-  /** Rewrites the node into simpler ones; gives its outputs. Runs before inference of the result. */
-  readonly expand?: (c: ExpandContext) => readonly ValueId[];
+  /** Rewrites the node into simpler ones; gives its outputs, or undefined to leave it as it is. Runs before inference. */
+  readonly expand?: (c: ExpandContext) => readonly ValueId[] | undefined;
 }
