@@ -216,7 +216,7 @@ export function spanCovers(outer: Span, inner: Span, ranges: Ranges): boolean {
   return b.min >= 0 && b.max + inner.extent <= outer.extent;
 }
 /** Whether two spans provably share no point. */
-export function spansDisjoint(a: Span, b: Span, ranges: Ranges): boolean {
+function spansDisjoint(a: Span, b: Span, ranges: Ranges): boolean {
   const d = boundsOf(addLinear(b.min, a.min, -1), ranges);
   return d.min >= a.extent || d.max + b.extent <= 0;
 }

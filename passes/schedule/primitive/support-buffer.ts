@@ -10,10 +10,10 @@ import type { BufferId, IdSource } from "../../../ir/support/ids.ts";
 import { blocksIn } from "../tree.ts";
 import { type Access, blockAccesses, iterRanges, limitsOf } from "./support-access.ts";
 import { type Box, boxOf, unionSpan } from "./support-box.ts";
-import { keyOf, simplifyIndex } from "./support-linear.ts";
+import { keyOf } from "./support-linear.ts";
 
 /** How accesses of one buffer become accesses of another. */
-export interface Remap {
+interface Remap {
   readonly from: BufferId;
   readonly to: Buffer;
   /** New indices; the same by default. */
@@ -67,7 +67,7 @@ export function blockBox(b: Block, buffer: BufferId, kind: Access["kind"]): Box 
   return constant ? union : undefined;
 }
 /** The least box that holds both; exact when they are the same. */
-export function unionBox(a: Box, b: Box): Box {
+function unionBox(a: Box, b: Box): Box {
   const spans = a.spans.map((s, d) => {
     const t = b.spans[d];
     return s && t ? unionSpan(s, t, new Map()) : undefined;
@@ -118,10 +118,6 @@ export function otherWriters(p: Program, buffer: BufferId, except: Block): { blo
     .filter((b) => b !== except && blockAccesses(b, (id) => id === buffer).some((a) => a.kind === "store"))
     .map((b) => ({ block: b, box: blockBox(b, buffer, "store") }));
 }
-export const simplifyAll = (indices: readonly Expr[], b: Block): Expr[] => {
-  const ranges = iterRanges(b);
-  return indices.map((e) => simplifyIndex(e, ranges));
-};
 /** A buffer name that no allocation or parameter has. */
 export function freshBufferName(program: Program, wanted: string): string {
   const taken = new Set(program.functions.flatMap((f) => f.params.map((p) => p.buffer.name)));

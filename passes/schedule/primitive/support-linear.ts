@@ -199,7 +199,7 @@ export function boundsOf(l: Linear, ranges: Ranges): Bounds {
   return { min: lo, max: hi };
 }
 /** Bounds of an index expression. */
-export const boundsOfExpr = (e: Expr, ranges: Ranges): Bounds => boundsOf(linearOf(e, ranges), ranges);
+const boundsOfExpr = (e: Expr, ranges: Ranges): Bounds => boundsOf(linearOf(e, ranges), ranges);
 
 function boundsOfAtom(e: Expr, ranges: Ranges): Bounds {
   if (e.kind === "var") return ranges.get(e.id) ?? unknown;

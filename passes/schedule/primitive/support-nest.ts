@@ -1,16 +1,15 @@
 /** Where nests stand relative to each other, solving accesses for iteration variables, and regenerating nests. */
-import { compare, constantValue, index, variable } from "../../../ir/expr/build.ts";
+import { compare, constantValue, variable } from "../../../ir/expr/build.ts";
 import type { Expr } from "../../../ir/expr/expr.ts";
 import { emptyStmt, forLoop, seq } from "../../../ir/loop/build.ts";
 import type { Block, For, IterVar, Program, Seq, Stmt } from "../../../ir/loop/program.ts";
 import { mapBodies, mapChildStmts } from "../../../ir/loop/traverse.ts";
 import type { BufferId, IdSource, VarId } from "../../../ir/support/ids.ts";
 import { blocksIn, findPath, type Path } from "../tree.ts";
-import { type Access, accessBox, collectAccesses, rangesOf } from "./support-access.ts";
+import { type Access, accessBox, collectAccesses } from "./support-access.ts";
 import { type Box, boxesDisjoint, type Span } from "./support-box.ts";
 import {
   addLinear,
-  type Bounds,
   conjoin,
   constantLinear,
   decide,
@@ -53,14 +52,6 @@ export function soleNest(s: Stmt): { loops: For[]; block: Block } | undefined {
   }
   return at.kind === "block" ? { loops, block: at } : undefined;
 }
-/** The outermost statement that holds this block and no other. */
-export function nestTop(path: Path): Stmt {
-  let k = path.stmts.length - 1;
-  while (k > 0 && path.stmts[k - 1]!.kind === "for") k--;
-  return path.stmts[k]!;
-}
-/** Loops of a whole function down to a statement, as bounds. */
-export const rangesDownTo = (path: Path): Map<VarId, Bounds> => rangesOf(loopsOf(path.stmts));
 
 /** How an iteration variable follows from an element's coordinates. */
 export type Solution =
@@ -218,4 +209,3 @@ export function freshName(program: Program, wanted: string): string {
 /** The allocation of a buffer. */
 export const pathToAllocation = (p: Program, id: BufferId): Path | undefined =>
   findPath(p, (s) => s.kind === "allocate" && s.buffer.id === id);
-export const zero = index(0);
