@@ -1,7 +1,9 @@
 /** Lowering: from a scheduled program to a flat one, which `codegen` writes down as it stands. */
-import type { Program, Stmt } from "../../ir/loop/program.ts";
+import type { PrimFunc, Program } from "../../ir/loop/program.ts";
 import { mapBodies } from "../../ir/loop/traverse.ts";
 import { IdSource } from "../../ir/support/ids.ts";
+import { definePass, type PassContext, plainContext } from "../core/pass.ts";
+import { type Pipeline, pipeline } from "../core/pipeline.ts";
 import { simplifyStmt } from "../simplify/statement.ts";
 import { compactBuffers } from "./compact-buffers.ts";
 import { flattenStorage } from "./flatten-storage.ts";
@@ -17,25 +19,93 @@ export interface LoweringTarget {
   readonly vectorBits: number;
 }
 
+const compact = definePass<"loops", "loops">({
+  name: "compact-buffers",
+  doc: "Shrinks buffers to what is accessed while blocks still tell regions; lowers blocks on the way.",
+  ensures: ["no-blocks"],
+  run: compactBuffers,
+});
+const flatten = definePass<"loops", "flat">({
+  name: "flatten-storage",
+  doc: "Turns n-d buffer accesses into 1-d loads and stores.",
+  requires: ["no-blocks"],
+  ensures: ["no-multi-dim-access"],
+  run: (p) => mapFunctions(p, (f) => [flattenStorage(f)]),
+});
+const simplify = definePass<"flat", "flat">({
+  name: "simplify-statements",
+  doc: "Drops conditions that the bounds of the loops around decide.",
+  run: (p) => mapBodies(p, (s) => simplifyStmt(s)),
+});
+const predicate = definePass<"flat", "flat">({
+  name: "predicate-loads",
+  doc: "Makes selects eager: their conditions become masks of the loads inside.",
+  requires: ["no-multi-dim-access"],
+  run: (p) => mapBodies(p, predicateLoads),
+});
+const vectorize = (target: LoweringTarget) =>
+  definePass<"flat", "flat">({
+    name: "vectorize-loops",
+    doc: "Turns vectorized loops into vector expressions, tails into masks.",
+    requires: ["no-multi-dim-access"],
+    ensures: ["explicit-vectors"],
+    run: (p) => withIds(p, (ids) => mapBodies(p, (s) => vectorizeLoops(s, target.vectorBits, ids))),
+  });
+const unroll = definePass<"flat", "flat">({
+  name: "unroll-loops",
+  doc: "Writes out unrolled loops, and those whose extents became constant.",
+  requires: ["explicit-vectors"],
+  run: (p) => withIds(p, (ids) => mapBodies(p, (s) => unrollLoops(s, ids))),
+});
+const place = definePass<"flat", "flat">({
+  name: "place-allocations",
+  doc: "Decides which intermediates live on the stack and which in the workspace.",
+  requires: ["no-multi-dim-access"],
+  ensures: ["allocations-placed"],
+  run: (p) => withIds(p, (ids) => mapFunctions(p, (f) => [placeAllocations(f, ids)])),
+});
+const outline = definePass<"flat", "tasks">({
+  name: "outline-parallel",
+  doc: "Turns parallel loops into functions of their own and calls of them.",
+  requires: ["explicit-vectors", "allocations-placed"],
+  run: (p) => withIds(p, (ids) => mapFunctions(p, (f) => outlineParallel(f, ids))),
+});
+
+/** The passes that lower a scheduled program for a target, in their order. */
+export function loweringPipeline(target: LoweringTarget): Pipeline<"loops", "tasks"> {
+  return pipeline(
+    compact,
+    flatten,
+    // While loops still bound their variables: conditions that always hold vanish.
+    simplify,
+    // Before lanes are looked at, because a lane cannot skip a load.
+    predicate,
+    vectorize(target),
+    // After vectorization, so that a vector body is made once and copied.
+    unroll,
+    place,
+    // Tasks are made last: captures are what is left.
+    outline,
+  );
+}
+
 /**
  * Lowers every function: no blocks, 1-d buffers, explicit vectors, no unrolled loops, parallel loops as tasks, and a
  * workspace parameter (the last one) where intermediates need memory.
  */
-export function lowerProgram(program: Program, target: LoweringTarget): Program {
-  const ids = new IdSource(program.nextId);
-  const stage = (p: Program, f: (s: Stmt) => Stmt): Program => mapBodies(p, f);
-  // Buffers shrink to what is accessed while blocks still tell regions; blocks are lowered on the way.
-  let p = compactBuffers(program);
-  p = { ...p, functions: p.functions.map(flattenStorage) };
-  // While loops still bound their variables: conditions that always hold vanish.
-  p = stage(p, (s) => simplifyStmt(s));
-  // Selects become eager before lanes are looked at: their conditions become masks.
-  p = stage(p, predicateLoads);
-  p = stage(p, (s) => vectorizeLoops(s, target.vectorBits, ids));
-  // After vectorization, so that a vector body is made once and copied; then loops whose extents became constant.
-  p = stage(p, (s) => unrollLoops(s, ids));
-  // Tasks are made last: captures are what is left.
-  p = { ...p, functions: p.functions.map((f) => placeAllocations(f, ids)) };
-  p = { ...p, functions: p.functions.flatMap((f) => outlineParallel(f, ids)) };
-  return { ...p, nextId: ids.next };
+export function lowerProgram(program: Program, target: LoweringTarget, context: PassContext = plainContext): Program {
+  return loweringPipeline(target).run(program, context);
+}
+
+/** The program with the ids that `make` took counted. */
+function withIds(p: Program, make: (ids: IdSource) => Program): Program {
+  const ids = new IdSource(p.nextId);
+  const made = make(ids);
+  return ids.next === made.nextId ? made : { ...made, nextId: ids.next };
+}
+/** The same program when no function changed. */
+function mapFunctions(p: Program, f: (func: PrimFunc) => readonly PrimFunc[]): Program {
+  const functions = p.functions.flatMap(f);
+  const same = functions.length === p.functions.length && functions.every((fn, i) => fn === p.functions[i]);
+  return same ? p : { ...p, functions };
 }

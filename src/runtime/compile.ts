@@ -14,6 +14,7 @@ import { loadOnnx } from "../onnx/load.ts";
 import { packConstant } from "./constants.ts";
 import { Executable, type ExecutableParts, type Port, type StepReport } from "./executable.ts";
 import { assertRunnable, machineOf, resolveTarget, sharedPool } from "./host.ts";
+import { environmentInstruments } from "./instruments.ts";
 import { compileKernels, type Kernel, type KernelContext, nativeOptions } from "./kernels.ts";
 import { isView, type MemoryPlan, planMemory } from "./memory-plan.ts";
 import { ObjectCache, objectKey } from "./object-cache.ts";
@@ -78,13 +79,17 @@ export async function compileNetwork(
   return { context, ...compiled, parts };
 }
 
-/** Entry points, packed constants and reports around kernels that are compiled. */
-export async function linkParts(c: Omit<CompiledNetwork, "parts">, profile: boolean): Promise<ExecutableParts> {
+/** Entry points, packed constants and reports around kernels that are compiled. `symbol` names the entry function. */
+export async function linkParts(
+  c: Omit<CompiledNetwork, "parts">,
+  profile: boolean,
+  symbol = "tw_main",
+): Promise<ExecutableParts> {
   const { fused, steps, kernels, plan, context } = c;
-  const entries = await compileEntries(fused, steps, kernels, plan, context, profile);
+  const entries = await compileEntries(c, profile, symbol);
   return {
     objects: [...new Map(kernels.map((k) => [k.symbol, k.object])).values(), ...entries],
-    entry: "tw_main",
+    entry: symbol,
     ...(profile ? { profileEntry: "tw_profile" } : {}),
     inputs: fused.graph.inputs.map((v) => portOf(fused.graph, v)),
     outputs: fused.graph.outputs.map((v) => portOf(fused.graph, v)),
@@ -111,15 +116,19 @@ export function kernelContext(options: CompileOptions): KernelContext {
   if (!Number.isInteger(threads) || threads < 1 || threads > 1024)
     throw new UsageError("usage/threads", `threads must be a whole number from 1 to 1024, got ${threads}`);
   const target = resolveTarget(options.target ?? "host");
+  const instruments = environmentInstruments();
+  // A kernel from the cache runs no pass that could be watched.
+  const cached = options.cache !== false && instruments.length === 0;
   return {
     target,
     machine: machineOf(target),
     threads,
     math: options.math ?? "default",
     schedule: options.schedule ?? "default",
-    cache: options.cache === false ? undefined : (options.cache ?? ObjectCache.open()),
+    cache: cached ? options.cache || ObjectCache.open() : undefined,
     pool: sharedPool(),
     compilerVersion: llvmVersion(),
+    instruments,
   };
 }
 
@@ -128,6 +137,7 @@ export async function compileGraph(graph: Graph, context: KernelContext, options
   options.onProgress?.({ stage: "graph", done: 0, total: 1 });
   const simplified = simplifyGraph(graph, {
     math: context.math,
+    ...(context.instruments ? { instruments: context.instruments } : {}),
     ...(options.shapes ? { shapes: options.shapes } : {}),
     ...(options.values ? { values: options.values } : {}),
   });
@@ -178,19 +188,21 @@ function withOwnOutputs(fused: FusedGraph): FusedGraph {
 
 /** Object code of the entries that call the kernels in order. */
 async function compileEntries(
-  fused: FusedGraph,
-  steps: readonly Group[],
-  kernels: readonly Kernel[],
-  plan: MemoryPlan,
-  c: KernelContext,
+  c: Omit<CompiledNetwork, "parts">,
   profile: boolean,
+  symbol: string,
 ): Promise<Uint8Array[]> {
+  const { fused, steps, kernels, plan, context } = c;
   const calls = steps.map((g, i) => entryStep(g, kernels[i]!, plan, i));
   const profileIndex = fused.graph.inputs.length + fused.graph.outputs.length;
-  const texts = [emitEntry(calls), ...(profile ? [emitEntry(calls, { symbol: "tw_profile", profileIndex })] : [])];
-  return Promise.all(texts.map((irText) => compileEntry(irText, c)));
+  const texts = [
+    emitEntry(calls, { symbol }),
+    ...(profile ? [emitEntry(calls, { symbol: "tw_profile", profileIndex })] : []),
+  ];
+  return Promise.all(texts.map((irText) => compileEntry(irText, context)));
 }
-async function compileEntry(irText: string, c: KernelContext): Promise<Uint8Array> {
+/** Object code of glue between kernels, where there is nothing to optimise. */
+export async function compileEntry(irText: string, c: KernelContext): Promise<Uint8Array> {
   const options = { ...nativeOptions(c.target), passes: "", optLevel: 1 as const };
   const key = objectKey({
     irText,

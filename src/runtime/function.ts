@@ -9,14 +9,18 @@ import { InputError, UsageError } from "../../ir/support/errors.ts";
 import { invariant } from "../../ir/support/invariant.ts";
 import type { Target } from "../../ir/target/target.ts";
 import * as native from "../../native/addon.ts";
-import { lowerProgram } from "../../passes/lower/index.ts";
+import type { Pipeline } from "../../passes/core/pipeline.ts";
+import { loweringPipeline } from "../../passes/lower/index.ts";
 import { Schedule } from "../../passes/schedule/schedule.ts";
 import { resolveTarget, sharedPool } from "./host.ts";
+import { environmentInstruments } from "./instruments.ts";
 import { codegenTarget, nativeOptions } from "./kernels.ts";
 
 export interface BuildOptions {
   readonly target?: string | Target;
   readonly threads?: number;
+  /** The passes from schedule to code; default: `loweringPipeline` of the target. */
+  readonly pipeline?: Pipeline<"loops", "tasks">;
 }
 
 interface Parameter {
@@ -104,7 +108,9 @@ export async function build(what: Schedule | Program, options: BuildOptions = {}
   const func = program.functions[0];
   invariant(func, "a program to build has a function");
   const target = resolveTarget(options.target ?? "host");
-  const { text, functions } = emitLlvm(lowerProgram(program, target), codegenTarget(target));
+  const passes = options.pipeline ?? loweringPipeline(target);
+  const lowered = passes.run(program, { target, options: {}, instruments: environmentInstruments() });
+  const { text, functions } = emitLlvm(lowered, codegenTarget(target));
   const object = await sharedPool().compile({ irText: text, options: nativeOptions(target) });
   const parameters = func.params.map(
     (p): Parameter => ({

@@ -12,6 +12,7 @@ import { hasFeature } from "../../ir/target/parse.ts";
 import type { Target } from "../../ir/target/target.ts";
 import type { CompileOptions as NativeCompileOptions } from "../../native/addon.ts";
 import type { CompilePool } from "../../native/compile-pool.ts";
+import type { Instrument } from "../../passes/core/instrument.ts";
 import { lowerProgram } from "../../passes/lower/index.ts";
 import { defaultSchedule } from "../../passes/schedule/library/index.ts";
 import type { Machine } from "../../passes/schedule/library/plan.ts";
@@ -31,6 +32,8 @@ export interface KernelContext {
   readonly cache: ObjectCache | undefined;
   readonly pool: CompilePool;
   readonly compilerVersion: string;
+  /** Observers of the passes; none when absent. */
+  readonly instruments?: readonly Instrument[];
 }
 
 /** Object code of one group; `params[i]` is the position of parameter i among the group's inputs, then outputs. */
@@ -134,13 +137,13 @@ export interface LoweredGroup {
 export function lowerGroup(
   graph: Graph,
   group: Group,
-  context: Pick<KernelContext, "target" | "machine" | "threads" | "math" | "schedule">,
+  context: Pick<KernelContext, "target" | "machine" | "threads" | "math" | "schedule" | "instruments">,
   symbol: string,
 ): LoweredGroup {
-  const { target, machine, threads, math } = context;
+  const { target, machine, threads, math, instruments = [] } = context;
   const built = buildGroupProgram(graph, group, { name: symbol, math });
   const schedule = context.schedule === "none" ? undefined : defaultSchedule(built.program, { machine, threads });
-  const flat = lowerProgram(schedule?.program ?? built.program, target);
+  const flat = lowerProgram(schedule?.program ?? built.program, target, { target, options: {}, instruments });
   const { text, functions } = emitLlvm(flat, codegenTarget(target));
   const signature = functions.find((f) => f.name === symbol);
   if (!signature) throw new InternalError("runtime/no-kernel", `code generation gave no function ${symbol}`);

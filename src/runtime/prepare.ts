@@ -2,6 +2,9 @@
 import type { FusedGraph, Graph, Node } from "../../ir/graph/graph.ts";
 import type { TensorValue } from "../../ir/graph/tensor-value.ts";
 import type { MathPolicy } from "../../ir/loop/program.ts";
+import type { Instrument } from "../../passes/core/instrument.ts";
+import { definePass } from "../../passes/core/pass.ts";
+import { type Pipeline, pipelineOf } from "../../passes/core/pipeline.ts";
 import { assignLayouts } from "../../passes/graph/assign-layouts.ts";
 import { eliminateCommonSubexpressions } from "../../passes/graph/common-subexpressions.ts";
 import { foldPadsIntoConvolutions } from "../../passes/graph/fold-pads.ts";
@@ -19,14 +22,35 @@ export interface PrepareOptions {
   readonly math: MathPolicy;
   /** Values of inputs that may be fixed at compile time; those that a shape depends on are no inputs afterwards. */
   readonly values?: Readonly<Record<string, TensorValue>>;
+  /** Observers of the passes. */
+  readonly instruments?: readonly Instrument[];
+}
+
+/** The graph rewrites that hold for any target, in their order. */
+function graphPipeline(options: PrepareOptions): Pipeline<"graph", "graph"> {
+  const infer = definePass<"graph", "graph">({
+    name: "infer-types",
+    doc: "Types every value.",
+    ensures: ["typed"],
+    run: (g) => inferGraph(g, options.shapes, options.values),
+  });
+  const typed = (name: string, doc: string, run: (g: Graph) => Graph) =>
+    definePass<"graph", "graph">({ name, doc, requires: ["typed"], run });
+  const scales = typed("fold-scales", "Folds batch norms and scales into convolutions.", foldScalesIntoConvolutions);
+  return pipelineOf([
+    infer,
+    typed("drop-dead", "Drops nodes that no output needs.", dropDead),
+    typed("forward-identities", "Lets readers of an identity read its input.", forwardIdentities),
+    typed("common-subexpressions", "Computes equal values once.", eliminateCommonSubexpressions),
+    typed("fold-pads", "Folds padding into the convolution that reads it.", foldPadsIntoConvolutions),
+    // Scaling weights instead of results changes how products are rounded.
+    ...(options.math === "strict" ? [] : [scales]),
+  ]);
 }
 
 /** Types every value and applies the graph rewrites that hold for any target. */
 export function simplifyGraph(graph: Graph, options: PrepareOptions): Graph {
-  const typed = dropDead(inferGraph(graph, options.shapes, options.values));
-  const shared = eliminateCommonSubexpressions(forwardIdentities(typed));
-  const padded = foldPadsIntoConvolutions(shared);
-  return options.math === "strict" ? padded : foldScalesIntoConvolutions(padded);
+  return graphPipeline(options).run(graph, { options: {}, instruments: options.instruments ?? [] });
 }
 
 /** How a node may fuse, by its operator row. */
