@@ -27,8 +27,12 @@ export function defaultSchedule(program: Program, context: RecipeContext): Sched
       recipe.schedule(s, context);
       return s;
     } catch (error) {
-      if (!(error instanceof ScheduleError)) throw error;
-      context.onRefusal?.(recipe.name, `${error.code}: ${error.details.because ?? error.message}`);
+      // A refusal is expected; anything else is a bug of the recipe, reported as such. Plain loops are right either way.
+      const reason =
+        error instanceof ScheduleError
+          ? `${error.code}: ${error.details.because ?? error.message}`
+          : `bug: ${String(error)}`;
+      context.onRefusal?.(recipe.name, reason);
     }
   }
   return new Schedule(program);

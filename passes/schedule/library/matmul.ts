@@ -18,8 +18,12 @@ function applies(s: Schedule): boolean {
   const reductions = stagesOf(s.program).filter((t) => t.kind === "reduction");
   const [r] = reductions;
   if (reductions.length !== 1 || !r) return false;
-  const op = String(r.block.annotations?.op);
-  return (op === "MatMul" || op === "Gemm") && r.block.iterVars.filter((v) => v.kind === "reduction").length === 1;
+  const { op, m, n } = r.block.annotations ?? {};
+  if (op !== "MatMul" && op !== "Gemm") return false;
+  const spatial = r.block.iterVars.filter((v) => v.kind === "spatial").map((v) => constantValue(v.extent));
+  // Vectors (a 1-d operand) and few columns have no row × column tile.
+  const matrix = spatial.length >= 2 && typeof m === "number" && typeof n === "number" && n >= 4;
+  return matrix && r.block.iterVars.filter((v) => v.kind === "reduction").length === 1;
 }
 
 function schedule(s: Schedule, { machine, threads }: RecipeContext): void {

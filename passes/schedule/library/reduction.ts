@@ -55,7 +55,7 @@ function gatherRows(s: Schedule, stages: readonly Stage[], last: Stage): number 
 /** Leading axes that every stage has as spatial axes of the same extent. */
 function sharedRows(stages: readonly Stage[], last: Stage): number {
   const extents = last.block.iterVars.map((v) => constantValue(v.extent));
-  let shared = extents.length - 1;
+  let shared = Math.max(0, extents.length - 1);
   for (const t of stages) {
     if (t === last) continue;
     let n = 0;
