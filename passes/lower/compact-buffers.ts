@@ -117,7 +117,7 @@ function shrinkAll(s: Stmt, loops: readonly For[]): Stmt {
   return shrink(s.buffer, body, loops);
 }
 function shrink(b: Buffer, body: Stmt, loops: readonly For[]): Stmt {
-  if (usesInCall(body, b.id) || b.strides) return allocate(b, body);
+  if (usesInCall(body, b.id) || b.strides || b.shape.length === 0) return allocate(b, body);
   const outer = rangesOf(loops);
   const accesses = collectAccesses(body, (id) => id === b.id);
   if (accesses.length === 0) return body;
