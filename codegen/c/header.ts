@@ -11,8 +11,10 @@ export interface HeaderTensor {
 export interface HeaderContents {
   /** Name of the network, for comments and macros. */
   readonly name: string;
-  /** The entry function. */
+  /** The entry function; with `run`, the stem of the functions `…_run` and `…_run_in` of a library. */
   readonly symbol: string;
+  /** Whether the header is of a library, whose functions take the tensors one by one and which has its constants. */
+  readonly library?: boolean;
   readonly arenaBytes: number;
   readonly constantsBytes: number;
   readonly inputs: readonly HeaderTensor[];
@@ -35,8 +37,14 @@ const cTypes: Record<ScalarType, string> = {
   float64: "double",
 };
 
-/** Letters, digits and `_`; names of models never reach C unescaped. */
-const identifier = (name: string): string => {
+const keywords = new Set(
+  "alignas alignof auto bool break case char class const continue default delete do double else enum extern false float for friend goto if inline int long namespace new nullptr operator private protected public register restrict return short signed sizeof static static_assert struct switch template this thread_local throw true try typedef typename typeof union unsigned using virtual void volatile while".split(
+    " ",
+  ),
+);
+
+/** A name in C: letters, digits and `_`; names of models never reach C unescaped. */
+export const identifier = (name: string): string => {
   const safe = name.replace(/[^A-Za-z0-9_]/g, "_").slice(0, 64);
   return /^[A-Za-z_]/.test(safe) ? safe : `x_${safe}`;
 };
@@ -58,8 +66,7 @@ export function emitHeader(h: HeaderContents): string {
       `#define ${name} ${i}`,
     ].join("\n");
   });
-  const symbol = identifier(h.symbol);
-  return `/* ${identifier(h.name)}: compiled by Tilewright. Link with tw_runtime.c, libm and pthreads. */
+  return `/* ${identifier(h.name)}: compiled by Tilewright.${h.library ? "" : " Link with tw_runtime.c, libm and pthreads."} */
 #ifndef ${macro}_H
 #define ${macro}_H
 
@@ -69,16 +76,7 @@ export function emitHeader(h: HeaderContents): string {
 extern "C" {
 #endif
 
-/* Bytes of the arena and of the constants; both aligned to 64. */
-#define ${macro}_ARENA_BYTES ${h.arenaBytes}
-#define ${macro}_CONSTANTS_BYTES ${h.constantsBytes}
-
-/* Indices into io. Every pointer is aligned to 64 bytes. */
-#define ${macro}_IO_COUNT ${tensors.length}
-${slots.join("\n")}
-
-/* Runs the network. rt: from tw_runtime_create, or NULL for one thread. Gives 0. */
-int32_t ${symbol}(void *rt, void *arena, const void *constants, void **io);
+${h.library ? libraryText(h, macro) : entryText(h, macro, slots)}
 
 #ifdef __cplusplus
 }
@@ -86,4 +84,46 @@ int32_t ${symbol}(void *rt, void *arena, const void *constants, void **io);
 
 #endif
 `;
+}
+
+function entryText(h: HeaderContents, macro: string, slots: readonly string[]): string {
+  return `/* Bytes of the arena and of the constants; both aligned to 64. */
+#define ${macro}_ARENA_BYTES ${h.arenaBytes}
+#define ${macro}_CONSTANTS_BYTES ${h.constantsBytes}
+
+/* Indices into io. Every pointer is aligned to 64 bytes. */
+#define ${macro}_IO_COUNT ${slots.length}
+${slots.join("\n")}
+
+/* Runs the network. rt: from tw_runtime_create, or NULL for one thread. Gives 0. */
+int32_t ${identifier(h.symbol)}(void *rt, void *arena, const void *constants, void **io);`;
+}
+
+function libraryText(h: HeaderContents, macro: string): string {
+  const used = new Set<string>(["runtime", "arena"]);
+  const parameter = (t: HeaderTensor, isOutput: boolean, i: number): string => {
+    let name = identifier(t.name);
+    while (used.has(name) || keywords.has(name)) name = `${name}_${i}`;
+    used.add(name);
+    return `${isOutput ? "" : "const "}${cTypes[t.dtype]} *${name}`;
+  };
+  const tensors = [...h.inputs.map((t) => parameter(t, false, 0)), ...h.outputs.map((t) => parameter(t, true, 1))];
+  const shapes = [...h.inputs, ...h.outputs].map((t) => ` *   ${t.dtype} [${t.dims.join(", ")}], ${t.bytes} bytes`);
+  const symbol = identifier(h.symbol);
+  const list = tensors.length === 0 ? "" : `, ${tensors.join(", ")}`;
+  return `/* The thread pool of a run; NULL stands for the calling thread alone. */
+typedef struct tw_runtime tw_runtime;
+tw_runtime *tw_runtime_create(int threads);
+void tw_runtime_destroy(tw_runtime *runtime);
+
+/* Bytes that a run works in, aligned to 64. */
+#define ${macro}_ARENA_BYTES ${h.arenaBytes}
+
+/* Runs the network in memory of its own, so one call at a time; gives 0. Row-major tensors, inputs then outputs:
+${shapes.join("\n")}
+ * Tensors that are aligned to 64 bytes are used in place, others are copied. */
+int32_t ${symbol}_run(void *runtime${list});
+
+/* The same in memory of the caller's: calls with arenas and runtimes of their own may run at once. */
+int32_t ${symbol}_run_in(void *runtime, void *arena${list});`;
 }

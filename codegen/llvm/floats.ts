@@ -11,16 +11,16 @@ import { floatLiteral, intrinsicSuffix, registerType, splatLiteral, vectorOf } f
 import { literal, type Value } from "./writer.ts";
 
 /** The type that operations on `t` compute in. */
-export const computeType = (t: DType): DType => (isNarrow(t.scalar) ? dtype("float32", t.lanes) : t);
+const computeType = (t: DType): DType => (isNarrow(t.scalar) ? dtype("float32", t.lanes) : t);
 
 /** An operand brought into the type that operations compute in. */
-export function wideOperand(ctx: FunctionContext, e: Expr): Value {
+function wideOperand(ctx: FunctionContext, e: Expr): Value {
   return isNarrow(e.dtype.scalar) ? widenFloat(ctx, ctx.emit(e), e.dtype) : ctx.emit(e);
 }
 const narrowed = (ctx: FunctionContext, v: Value, t: DType): Value => (isNarrow(t.scalar) ? narrowFloat(ctx, v, t) : v);
 
 /** A float constant in every lane. */
-export const floatSplat = (t: DType, value: number): Value =>
+const floatSplat = (t: DType, value: number): Value =>
   literal(splatLiteral(registerType(withLanes(t, 1)), floatLiteral(value), t.lanes));
 
 const instructions: Partial<Record<BinaryOp, string>> = { add: "fadd", sub: "fsub", mul: "fmul", div: "fdiv" };

@@ -1,10 +1,17 @@
 /** Symbols: what a person or a model file calls things never reaches IR text unescaped. */
 
-/** Keeps letters, digits, `_` and `.`; everything else becomes `_`. Never empty, never starts with a digit. */
-export function symbolName(name: string): string {
+/** What generated code calls itself: the runtime, LLVM's intrinsics, the C library. */
+const reserved =
+  /^(tw[._].*|llvm\..*|_.*|main|abort|mem(cpy|set|move|cmp)|(a?(sin|cos|tan)h?|exp[2m]?1?(0)?|log(2|10|1p)?|erfc?|pow|f?mod|sqrt|cbrt|floor|ceil|trunc|round(even)?|rint|nearbyint|fm(a|in|ax|od)|fabs|fdim|hypot|remainder|copysign|nextafter|ldexp|frexp|sincos|[tl]gamma|atan2)f?)$/;
+
+/** Keeps letters, digits, `_` and `.`; everything else becomes `_`. Never empty, never a name that means something else. */
+function symbolName(name: string): string {
   const safe = name.replace(/[^A-Za-z0-9_.]/g, "_").slice(0, 120);
-  return /^[A-Za-z_]/.test(safe) ? safe : `f_${safe}`;
+  return /^[A-Za-z]/.test(safe) && !reserved.test(safe) ? safe : `f_${safe}`;
 }
+
+/** A function's symbol and those of its parts. */
+const derived = (symbol: string): string[] => [symbol, `${symbol}.packed`, `${symbol}.body`];
 
 /** Hands out symbols that differ from each other. */
 export class SymbolTable {
@@ -17,8 +24,8 @@ export class SymbolTable {
     if (known) return known;
     const base = symbolName(name);
     let symbol = base;
-    for (let n = 1; this.#used.has(symbol); n++) symbol = `${base}.${n}`;
-    this.#used.add(symbol);
+    for (let n = 1; derived(symbol).some((s) => this.#used.has(s)); n++) symbol = `${base}.${n}`;
+    for (const s of derived(symbol)) this.#used.add(s);
     this.#byName.set(name, symbol);
     return symbol;
   }

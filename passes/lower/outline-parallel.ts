@@ -27,7 +27,7 @@ export function outlineParallel(func: PrimFunc, ids: IdSource): readonly PrimFun
 }
 
 /** Parallel loops as serial ones. */
-export function serializeParallel(s: Stmt): Stmt {
+function serializeParallel(s: Stmt): Stmt {
   const inner = mapChildStmts(s, serializeParallel);
   return inner.kind === "for" && inner.loopKind === "parallel" ? { ...inner, loopKind: "serial" } : inner;
 }

@@ -14,9 +14,9 @@ import type { BufferId, IdSource } from "../../ir/support/ids.ts";
 import { planArena } from "./plan-arena.ts";
 
 /** Buffers up to this size live on the stack of the function. */
-export const maxFunctionStackBytes = 4096;
+const maxFunctionStackBytes = 4096;
 /** Buffers within a parallel loop up to this size live on the stack of the task. */
-export const maxTaskStackBytes = 128 * 1024;
+const maxTaskStackBytes = 128 * 1024;
 /** A schedule's `stack` and `register` buffers beyond this move to the workspace: threads have 8 MiB of stack. */
 const maxScheduledStackBytes = 1024 * 1024;
 

@@ -74,4 +74,4 @@ function insertByOffset(list: Placed[], item: Placed): void {
 }
 
 /** The least multiple of `unit` that is at least `value`. */
-export const roundUp = (value: number, unit: number): number => Math.ceil(value / unit) * unit;
+const roundUp = (value: number, unit: number): number => Math.ceil(value / unit) * unit;

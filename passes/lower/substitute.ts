@@ -8,10 +8,10 @@ import { mapChildExprs, mapChildStmts } from "../../ir/loop/traverse.ts";
 import type { VarId } from "../../ir/support/ids.ts";
 
 /** What stands for each variable. */
-export type Substitution = ReadonlyMap<VarId, Expr>;
+type Substitution = ReadonlyMap<VarId, Expr>;
 
 /** Replaces variables and folds constants above them; subtrees without the variables stay the same object. */
-export function substituteFolded(e: Expr, map: Substitution): Expr {
+function substituteFolded(e: Expr, map: Substitution): Expr {
   if (e.kind === "var") return map.get(e.id) ?? e;
   const next = mapChildren(e, (c) => substituteFolded(c, map));
   return next === e ? e : refold(next);

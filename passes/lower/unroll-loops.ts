@@ -13,7 +13,7 @@ import type { IdSource, VarId } from "../../ir/support/ids.ts";
 import { substituteStmt } from "./substitute.ts";
 
 /** Upper bound of statements and expression nodes that one loop may unroll to. */
-export const maxUnrolledNodes = 400_000;
+const maxUnrolledNodes = 150_000;
 
 /** Unrolls every loop marked so within `s`, inner loops first. */
 export function unrollLoops(s: Stmt, ids: IdSource): Stmt {
