@@ -132,9 +132,8 @@ export function kernelContext(options: CompileOptions): KernelContext {
   };
 }
 
-/** All of compiling but linking: graph passes, kernels, memory plan. */
-export async function compileGraph(graph: Graph, context: KernelContext, options: CompileOptions) {
-  options.onProgress?.({ stage: "graph", done: 0, total: 1 });
+/** The graph half: rewritten, fused and laid out for the context's target; `steps` are the groups that become kernels. */
+export function prepareGraph(graph: Graph, context: KernelContext, options: CompileOptions = {}) {
   const simplified = simplifyGraph(graph, {
     math: context.math,
     ...(context.instruments ? { instruments: context.instruments } : {}),
@@ -142,8 +141,14 @@ export async function compileGraph(graph: Graph, context: KernelContext, options
     ...(options.values ? { values: options.values } : {}),
   });
   const fused = withOwnOutputs(layOut(simplified, context.machine));
+  return { fused, steps: fused.groups.filter((g) => !isView(fused, g)) };
+}
+
+/** All of compiling but linking: graph passes, kernels, memory plan. */
+export async function compileGraph(graph: Graph, context: KernelContext, options: CompileOptions) {
+  options.onProgress?.({ stage: "graph", done: 0, total: 1 });
+  const { fused, steps } = prepareGraph(graph, context, options);
   options.onProgress?.({ stage: "graph", done: 1, total: 1 });
-  const steps = fused.groups.filter((g) => !isView(fused, g));
   const kernels = await compileKernels(fused, steps, context, (done, total) =>
     options.onProgress?.({ stage: "kernels", done, total }),
   );

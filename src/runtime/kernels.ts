@@ -106,12 +106,16 @@ export async function compileKernels(
   return Promise.all(keys.map((k) => pending.get(k)!));
 }
 
+const symbolOf = (key: string): string => `k_${key.slice(0, 20)}`;
+/** The name of a group's kernel: equal groups have equal ones. */
+export const kernelSymbol = (graph: Graph, group: Group, context: KernelContext): string =>
+  symbolOf(groupKey(graph, group, contextKey(context)));
+
 async function compileKernel(graph: Graph, group: Group, key: string, context: KernelContext): Promise<Kernel> {
   const cached = context.cache?.get(key);
   const known = cached && decodeKernel(cached);
   if (known) return known;
-  const symbol = `k_${key.slice(0, 20)}`;
-  const lowered = lowerGroup(graph, group, context, symbol);
+  const lowered = lowerGroup(graph, group, context, symbolOf(key));
   const object = await context.pool.compile({ irText: lowered.text, options: nativeOptions(context.target) });
   const kernel: Kernel = {
     symbol: lowered.symbol,

@@ -11,18 +11,25 @@ export function groupWork(fused: FusedGraph, g: Group): { flops: number; bytes: 
   return { flops, bytes };
 }
 function nodeFlops(graph: Graph, n: Node): number {
+  const macs = nodeMacs(graph, n);
+  if (macs > 0) return 2 * macs;
   const out = elementCount(staticDims(graph, n.outputs.find((o) => o !== undefined)!));
-  const [first, second] = n.inputs;
-  if (n.op === "Conv" || n.op === "ConvTranspose") {
-    const w = staticDims(graph, second!);
-    const per = elementCount(w) / w[0]!;
-    return n.op === "Conv" ? 2 * out * per : 2 * elementCount(staticDims(graph, first!)) * per;
-  }
-  if (n.op === "MatMul" || n.op === "Gemm") {
-    const a = staticDims(graph, first!);
-    const transposed = n.attributes.get("transA");
-    const depth = transposed?.kind === "int" && Number(transposed.value) === 1 ? a[0]! : a.at(-1)!;
-    return 2 * out * depth;
-  }
+  const [first] = n.inputs;
   return first === undefined ? out : Math.max(out, elementCount(staticDims(graph, first)));
+}
+/** Multiply-adds of a convolution or matrix product by the direct algorithm; 0 for other operators. */
+export function nodeMacs(graph: Graph, n: Node): number {
+  const [first, second] = n.inputs;
+  const made = n.outputs.find((o) => o !== undefined);
+  if (first === undefined || second === undefined || made === undefined || n.domain !== "") return 0;
+  const out = elementCount(staticDims(graph, made));
+  if (n.op === "Conv" || n.op === "ConvTranspose") {
+    const w = staticDims(graph, second);
+    const per = w[0] ? elementCount(w) / w[0] : 0;
+    return n.op === "Conv" ? out * per : elementCount(staticDims(graph, first)) * per;
+  }
+  if (n.op !== "MatMul" && n.op !== "Gemm") return 0;
+  const a = staticDims(graph, first);
+  const transposed = n.attributes.get("transA");
+  return out * (transposed?.kind === "int" && Number(transposed.value) === 1 ? a[0]! : a.at(-1)!);
 }

@@ -1,0 +1,10 @@
+#!/usr/bin/env node
+/** The entry of the command line. */
+import { runCommandLine } from "./command-line.ts";
+
+// A reader that has seen enough, as `head`, is no error.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code === "EPIPE") process.exit(0);
+  throw error;
+});
+process.exitCode = await runCommandLine(process.argv.slice(2));

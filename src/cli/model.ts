@@ -1,0 +1,161 @@
+/** Models and compiled files that a user names, opened with what the options say. */
+import { closeSync, openSync, readSync } from "node:fs";
+import { basename } from "node:path";
+import { valueOf } from "../../ir/graph/build.ts";
+import type { Graph } from "../../ir/graph/graph.ts";
+import type { MathPolicy } from "../../ir/loop/program.ts";
+import { InputError, UnavailableError, UsageError } from "../../ir/support/errors.ts";
+import type { Target } from "../../ir/target/target.ts";
+import { readWhole } from "../formats/read-file.ts";
+import { loadOnnx } from "../onnx/load.ts";
+import { type ArtifactFacts, decodeArtifact, isArtifact } from "../runtime/artifact.ts";
+import { compile } from "../runtime/compile.ts";
+import { Executable } from "../runtime/executable.ts";
+import { resolveTarget } from "../runtime/host.ts";
+import { compileProgress } from "./progress.ts";
+import type { Terminal } from "./terminal.ts";
+
+/** Options of verbs that compile. */
+export interface ModelOptions {
+  readonly shape?: Readonly<Record<string, readonly number[]>>;
+  readonly threads?: number;
+  readonly target?: string;
+  readonly math?: MathPolicy;
+  readonly cache?: boolean;
+}
+
+/** A network ready to run and how it came to be. */
+export interface OpenedNetwork {
+  readonly net: Executable;
+  readonly source: "model" | "artifact";
+  readonly facts?: ArtifactFacts;
+  /** Milliseconds of compiling or loading. */
+  readonly readyMs: number;
+}
+
+/** Whether a file is a compiled network. @throws InputError [file/unreadable] */
+export function isArtifactFile(path: string): boolean {
+  const start = new Uint8Array(8);
+  try {
+    const file = openSync(path, "r");
+    try {
+      readSync(file, start, 0, start.length, 0);
+    } finally {
+      closeSync(file);
+    }
+  } catch (cause) {
+    const code = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
+    throw new InputError("file/unreadable", `cannot read ${path} (${code})`, { path });
+  }
+  return isArtifact(start);
+}
+
+/** Loads a model whose open dimensions are all given. @throws InputError [model/unbound-dimension] with the flags to add */
+export async function loadModel(path: string, shapes: ModelOptions["shape"] = {}): Promise<Graph> {
+  if (isArtifactFile(path))
+    throw new InputError("model/compiled", `${path} is a compiled network; this verb takes the ONNX model`, { path });
+  const graph = await loadOnnx(path, { shapes });
+  requireShapes(graph, shapes);
+  return graph;
+}
+
+/** Opens a model by compiling it, or a compiled file as it is. */
+export async function openNetwork(
+  path: string,
+  options: ModelOptions & { readonly profile?: boolean; readonly schedule?: "default" | "none" },
+  terminal: Terminal,
+): Promise<OpenedNetwork> {
+  const start = performance.now();
+  const opened = isArtifactFile(path) ? openArtifact(path, options) : await compileModel(path, options, terminal);
+  return { ...opened, readyMs: performance.now() - start };
+}
+
+async function compileModel(
+  path: string,
+  options: Parameters<typeof openNetwork>[1],
+  terminal: Terminal,
+): Promise<Omit<OpenedNetwork, "readyMs">> {
+  const graph = await loadModel(path, options.shape);
+  const net = await compileWithProgress(graph, options, terminal);
+  return { net, source: "model" };
+}
+
+/** Compiles a graph for this machine while stderr shows how far it is. */
+export async function compileWithProgress(
+  graph: Graph,
+  options: ModelOptions & { readonly profile?: boolean; readonly schedule?: "default" | "none" },
+  terminal: Terminal,
+): Promise<Executable> {
+  const { onProgress, end } = compileProgress(terminal);
+  try {
+    return await compile(graph, { ...compileOptions(options), profile: options.profile, onProgress });
+  } finally {
+    end();
+  }
+}
+
+/** What the compiler is told of the options. */
+export function compileOptions(options: ModelOptions & { readonly schedule?: "default" | "none" }) {
+  return {
+    target: cpuTarget(options.target),
+    threads: options.threads ?? 1,
+    shapes: options.shape,
+    math: options.math,
+    schedule: options.schedule,
+    ...(options.cache === false ? { cache: false as const } : {}),
+  };
+}
+
+/** @throws UnavailableError [target/gpu] for targets that there is no code generator for yet */
+export function cpuTarget(name = "host"): Target {
+  const target = resolveTarget(name);
+  if (target.arch === "nvptx64")
+    throw new UnavailableError(
+      "target/gpu",
+      `GPU kernels are not available yet: ${name} cannot be compiled for; choose a CPU target (tilewright targets)`,
+      { target: name },
+    );
+  return target;
+}
+
+function openArtifact(path: string, options: Parameters<typeof openNetwork>[1]): Omit<OpenedNetwork, "readyMs"> {
+  for (const [flag, value] of Object.entries({ shape: options.shape, target: options.target, math: options.math }))
+    if (value !== undefined)
+      throw new UsageError("usage/artifact", `--${flag} is for models; ${basename(path)} is compiled already`);
+  const { facts, parts } = decodeArtifact(readWhole(path), path);
+  const threads = options.threads ?? parts.threads;
+  if (threads > 1 && parts.threads === 1)
+    throw new UsageError(
+      "usage/artifact",
+      `${basename(path)} was compiled for 1 thread; compile the model with --threads ${threads}`,
+    );
+  return { net: new Executable({ ...parts, threads }), source: "artifact", facts };
+}
+
+function requireShapes(graph: Graph, shapes: Readonly<Record<string, readonly number[]>>): void {
+  const inputs = graph.inputs.map((id) => valueOf(graph, id));
+  const known = new Set(
+    inputs.flatMap((v) =>
+      Object.hasOwn(shapes, v.name) ? (v.type?.dims ?? []).flatMap((d) => (typeof d === "number" ? [] : d.symbol)) : [],
+    ),
+  );
+  const open = inputs.filter(
+    (v) => !Object.hasOwn(shapes, v.name) && v.type?.dims.some((d) => typeof d !== "number" && !known.has(d.symbol)),
+  );
+  if (open.length === 0) return;
+  const flags = open.map((v) => {
+    const dims = v.type!.dims.map((d, axis) => (typeof d === "number" ? d : usualExtent(axis, v.type!.dims.length)));
+    return `--shape ${v.name}=${dims.join(",")}`;
+  });
+  const declared = open.map(
+    (v) => `${v.name}: [${v.type!.dims.map((d) => (typeof d === "number" ? d : d.symbol)).join(", ")}]`,
+  );
+  throw new InputError(
+    "model/unbound-dimension",
+    `the model leaves dimensions open (${declared.join("; ")}); say what they are, as with\n  ${flags.join(" ")}`,
+    { flags },
+  );
+}
+
+/** What the example in the message says: one sample, images of 224 × 224, anything else 1. */
+const usualExtent = (axis: number, rank: number): number => (rank === 4 && axis >= 2 ? 224 : 1);

@@ -1,0 +1,20 @@
+/** `tilewright cache`: what compiled code lies on the disk. */
+import { ObjectCache } from "../../runtime/object-cache.ts";
+import { byteText } from "../table.ts";
+import type { Terminal } from "../terminal.ts";
+
+/** What to do with the cache. */
+export const cacheActions = ["stats", "clear"] as const;
+
+export function cache(action: (typeof cacheActions)[number], terminal: Terminal): number {
+  const store = ObjectCache.open();
+  const { folder, entries, bytes } = store.stats();
+  if (action === "clear") store.clear();
+  const document = action === "clear" ? { folder, deleted: entries, freedBytes: bytes } : { folder, entries, bytes };
+  terminal.result(document, () => {
+    if (folder === undefined) return "the cache is off";
+    const what = `${entries} kernels, ${byteText(bytes)}`;
+    return action === "clear" ? `deleted ${what} from ${folder}` : `${folder}: ${what}`;
+  });
+  return 0;
+}

@@ -1,0 +1,3 @@
+/** What `tilewright compile --emit` can write. */
+export const emissions = ["graph", "loops", "trace", "llvm", "asm", "object", "shared", "header", "ptx"] as const;
+export type Emission = (typeof emissions)[number];
