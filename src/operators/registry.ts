@@ -12,6 +12,7 @@ import { binaryRows } from "./rows/binary.ts";
 import { constantRows } from "./rows/constant.ts";
 import { convolutionRows } from "./rows/convolution.ts";
 import { indexedRows } from "./rows/indexed.ts";
+import { integerProductRows } from "./rows/integer-product.ts";
 import { lossRows } from "./rows/loss.ts";
 import { maskedSoftmaxRows } from "./rows/masked-softmax.ts";
 import { matmulRows } from "./rows/matmul.ts";
@@ -19,6 +20,7 @@ import { movementRows } from "./rows/movement.ts";
 import { normalizationRows } from "./rows/normalization.ts";
 import { padRows } from "./rows/pad.ts";
 import { poolRows } from "./rows/pool.ts";
+import { quantizeRows } from "./rows/quantize.ts";
 import { rearrangeRows } from "./rows/rearrange.ts";
 import { reduceRows } from "./rows/reduce.ts";
 import { resizeRows } from "./rows/resize.ts";
@@ -52,6 +54,8 @@ const tables: readonly (readonly OperatorRow[])[] = [
   attentionRows,
   maskedSoftmaxRows,
   sequenceModelRows,
+  quantizeRows,
+  integerProductRows,
 ];
 
 const keyOf = (op: string, domain: string): string => `${domain === "ai.onnx" ? "" : domain}:${op}`;

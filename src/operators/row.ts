@@ -74,6 +74,9 @@ export interface ExpandContext extends NodeContext {
  */
 export type FusionPattern = "elementwise" | "injective" | "reduction" | "contraction" | "opaque";
 
+/** The domain of operators that only expansions of rows make. */
+export const ownDomain = "tilewright";
+
 export interface OperatorRow {
   readonly op: string;
   /** Absent: ai.onnx. */

@@ -4,9 +4,8 @@
  */
 import type { ValueId } from "../../../ir/support/ids.ts";
 import { intVector, tensorOf } from "../elements.ts";
-import type { ExpandContext, NodeContext, OperatorRow, StaticType } from "../row.ts";
+import { type ExpandContext, type NodeContext, type OperatorRow, ownDomain, type StaticType } from "../row.ts";
 import { checkType, floats, wants } from "../shape-rules.ts";
-import { ownDomain } from "./masked-softmax.ts";
 
 /** Extents of the three inputs and the cache. */
 interface AttentionShape {

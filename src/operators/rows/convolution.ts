@@ -3,7 +3,7 @@ import { add, and, cast, compare, floordiv, floormod, mul, sub } from "../../../
 import type { Expr } from "../../../ir/expr/expr.ts";
 import type { Tensor } from "../../../ir/loop/compute.ts";
 import { guard, guarded, like, workingType } from "../expressions.ts";
-import type { ComputeContext, NodeContext, OperatorRow } from "../row.ts";
+import { type ComputeContext, type NodeContext, type OperatorRow, ownDomain } from "../row.ts";
 import { checkType, floats } from "../shape-rules.ts";
 import { asOutput, layoutOption, outputStage, reduceStage, wide } from "../stages.ts";
 import { covered, readWindow, spatialAttribute, tap, tapNames, type Window, windowFacts } from "../window.ts";
@@ -16,7 +16,7 @@ interface Convolution extends Window {
 }
 /** Checks x: [n, c, spatial…] and w: [oc, c/group, kernel…]. */
 function convolution(c: NodeContext): Convolution {
-  const x = checkType(c, 0, floats);
+  const x = checkType(c, 0, c.node.domain === ownDomain ? ["int32"] : floats);
   const w = c.require(1);
   const rank = x.dims.length - 2;
   if (rank < 1 || rank > 3) c.unsupported(`convolution over ${rank} spatial axes`);
@@ -168,17 +168,20 @@ function covers(v: Transposed, i: number, scaled: Expr, place: Expr): Expr | und
   return whole && inside ? and(whole, inside) : (whole ?? inside);
 }
 
-export const convolutionRows: readonly OperatorRow[] = [
-  {
-    op: "Conv",
-    pattern: "contraction",
-    infer: (c) => {
-      const v = convolution(c);
-      const x = c.require(0);
-      return [{ dtype: x.dtype, dims: [x.dims[0]!, v.outputChannels * v.group, ...v.output] }];
-    },
-    compute: computeConvolution,
+const convolutionRow: OperatorRow = {
+  op: "Conv",
+  pattern: "contraction",
+  infer: (c) => {
+    const v = convolution(c);
+    const x = c.require(0);
+    return [{ dtype: x.dtype, dims: [x.dims[0]!, v.outputChannels * v.group, ...v.output] }];
   },
+  compute: computeConvolution,
+};
+export const convolutionRows: readonly OperatorRow[] = [
+  convolutionRow,
+  /** The same over int32, for quantized convolutions. */
+  { ...convolutionRow, domain: ownDomain },
   {
     op: "ConvTranspose",
     pattern: "contraction",

@@ -3,12 +3,9 @@ import { add, and, cast, compare, div, index, select, sub } from "../../../ir/ex
 import type { Expr } from "../../../ir/expr/expr.ts";
 import type { Tensor } from "../../../ir/loop/compute.ts";
 import { broadcastAt, exp, guard, like, workingType } from "../expressions.ts";
-import type { ComputeContext, NodeContext, OperatorRow, StaticType } from "../row.ts";
+import { type ComputeContext, type NodeContext, type OperatorRow, ownDomain, type StaticType } from "../row.ts";
 import { broadcastDims, checkType, floats, scalarOfOnnx } from "../shape-rules.ts";
 import { layoutOption, outputStage, reduceStage, wide } from "../stages.ts";
-
-/** The domain of operators that only our own expansions make. */
-export const ownDomain = "tilewright";
 
 /** Scores [batch, heads, queries, keys]; a mask that broadcasts to it, whose keys may be fewer; keys in use [batch]. */
 function inferMask(c: NodeContext): StaticType[] {

@@ -15,10 +15,16 @@ import {
   wholeRatio,
 } from "../resize-geometry.ts";
 import { type Resampling, tapCount, tapTable } from "../resize-taps.ts";
-import type { ComputeContext, ExpandContext, NodeContext, OperatorRow, StaticType } from "../row.ts";
+import {
+  type ComputeContext,
+  type ExpandContext,
+  type NodeContext,
+  type OperatorRow,
+  ownDomain,
+  type StaticType,
+} from "../row.ts";
 import { checkType, floats, normalizeAxis, range } from "../shape-rules.ts";
 import { outputStage, reduceStage } from "../stages.ts";
-import { ownDomain } from "./masked-softmax.ts";
 
 /** Most entries of one axis's table. */
 const tableLimit = 1 << 22;
