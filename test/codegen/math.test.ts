@@ -41,7 +41,7 @@ const cases: [UnaryOp, (x: number) => number, number, number, number][] = [
   ["exp", Math.exp, -110, 95, 1],
   ["log", Math.log, 0, 1e4, 1],
   ["tanh", Math.tanh, -12, 12, 1.5],
-  ["erf", erf, -5, 5, 1],
+  ["erf", erf, -5, 5, 1.25],
   ["sin", Math.sin, -1e5, 1e5, 1.5],
   ["cos", Math.cos, -1e5, 1e5, 1.5],
   ["sin", Math.sin, -10, 10, 1.5],
