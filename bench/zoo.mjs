@@ -1,0 +1,139 @@
+/**
+ * Each network of the zoo beside onnxruntime-node, in turn in one process, outputs compared first.
+ *
+ *   npm run bench -- [--only resnet50,unet] [--threads 1,2] [--rounds 9] [--processes 3] [--block 60] [--json]
+ *
+ * A round is a block of runs of ours, then one of ONNX Runtime's; its figure is the block's median. Both sides are timed
+ * from JavaScript around one run, feeding the input and reading the output included. With more than one thread a pair is
+ * measured in several processes, because ONNX Runtime's time differs from process to process there; both sides get
+ * their best process.
+ */
+import { fileURLToPath } from "node:url";
+import { measureMachine, peakGflops } from "../dist/native/measure.js";
+import { flags, wholeNumbers } from "./support/arguments.mjs";
+import { inChild } from "./support/children.mjs";
+import { benchModels, zooAvailable } from "./support/models.mjs";
+import { environment, machineLine, printTable, verdict, writeResults } from "./support/report.mjs";
+import { geometricMean, interquartileRange, median } from "./support/statistics.mjs";
+
+const options = flags(
+  "npm run bench -- [--only names] [--threads 1,2] [--rounds n] [--processes n] [--block ms] [--json]",
+  {
+    only: { type: "string" },
+    threads: { type: "string", default: "1,2" },
+    rounds: { type: "string", default: "9" },
+    processes: { type: "string", default: "3" },
+    block: { type: "string", default: "60" },
+  },
+);
+const [rounds] = wholeNumbers("rounds", options.rounds);
+const [processes] = wholeNumbers("processes", options.processes);
+const [blockMs] = wholeNumbers("block", options.block);
+const threadCounts = wholeNumbers("threads", options.threads);
+const tolerance = 1e-3;
+const child = fileURLToPath(new URL("zoo-child.mjs", import.meta.url));
+
+const where = await environment();
+const models = await benchModels(options.only?.split(","));
+const rates = measureMachine({ threads: Math.max(...threadCounts), figureMs: 20 });
+const rows = [];
+for (const model of models) {
+  for (const threads of threadCounts) {
+    process.stderr.write(`measuring ${model.name}, ${threads} thread${threads > 1 ? "s" : ""}\n`);
+    rows.push(await measurePair(model, threads));
+  }
+}
+const results = { ...where, tolerance, rounds, blockMs, rates, rows, means: means(rows) };
+if (options.json) process.stdout.write(`${JSON.stringify(results)}\n`);
+else print(results);
+const complete = !options.only && zooAvailable();
+if (complete) process.stderr.write(`results: ${writeResults("zoo", results)}\n`);
+process.exit(rows.every((row) => row.maxRelativeError <= tolerance) ? 0 : 5);
+
+async function measurePair(model, threads) {
+  const runs = [];
+  const count = threads > 1 ? processes : 1;
+  for (let i = 0; i < count; i++) {
+    const run = await inChild(child, { path: model.path, threads, rounds, blockMs, tolerance });
+    runs.push(run);
+    if (!(run.maxRelativeError <= tolerance)) break;
+  }
+  const maxRelativeError = Math.max(...runs.map((run) => run.maxRelativeError));
+  const { flops } = runs[0];
+  const row = { name: model.name, threads, flops, maxRelativeError, processes: runs };
+  if (!(maxRelativeError <= tolerance)) return row;
+  const ours = bestProcess(runs.map((run) => run.oursMs));
+  const theirs = bestProcess(runs.map((run) => run.onnxruntimeMs));
+  return {
+    ...row,
+    ours,
+    onnxruntime: theirs,
+    nativeMs: Math.min(...runs.map((run) => run.nativeMs)),
+    ratio: theirs.medianMs / ours.medianMs,
+    peakShare: flops / (ours.medianMs * 1e6) / peakGflops(rates, threads),
+  };
+}
+
+/** Median and spread of the rounds of the process with the lowest median. */
+function bestProcess(perProcess) {
+  const figures = perProcess.map((samples) => {
+    const perRound = samples.map(median);
+    return { medianMs: median(perRound), iqrMs: interquartileRange(perRound) };
+  });
+  return figures.reduce((best, figure) => (figure.medianMs < best.medianMs ? figure : best));
+}
+
+function means(all) {
+  return threadCounts.map((threads) => {
+    const ratios = all.filter((row) => row.threads === threads && row.ratio !== undefined).map((row) => row.ratio);
+    return { threads, networks: ratios.length, geometricMean: geometricMean(ratios), lowest: Math.min(...ratios) };
+  });
+}
+
+function print(all) {
+  process.stdout.write(`${machineLine(all)}\n`);
+  for (const threads of threadCounts)
+    process.stdout.write(
+      `measured multiply-add peak, ${threads} threads: ${peakGflops(rates, threads).toFixed(0)} GFLOP/s\n`,
+    );
+  process.stdout.write("\n");
+  const headings = [
+    "network",
+    "threads",
+    "ours ms",
+    "±IQR",
+    "ORT ms",
+    "±IQR",
+    "ORT/ours",
+    "GFLOP/s",
+    "% peak",
+    "native ms",
+    "rel. error",
+  ];
+  printTable(headings, all.rows.map(tableRow));
+  for (const mean of all.means) {
+    const { threads, networks, geometricMean: ratio, lowest } = mean;
+    const bar = threads === 1 ? `; bar ≥ 0.85, none < 0.5: ${verdict(ratio >= 0.85 && lowest >= 0.5)}` : "";
+    const figures = `geometric mean of ORT's time / ours ${ratio.toFixed(3)}, lowest ${lowest.toFixed(3)}`;
+    process.stdout.write(`\n${threads} threads, ${networks} networks: ${figures}${bar}`);
+  }
+  process.stdout.write("\n");
+}
+
+function tableRow(row) {
+  const error = row.maxRelativeError.toExponential(1);
+  if (row.ratio === undefined) return [row.name, row.threads, "", "", "", "", "WRONG", "", "", "", error];
+  const { ours, onnxruntime, ratio, nativeMs, peakShare, flops } = row;
+  const gflops = flops / (ours.medianMs * 1e6);
+  const sides = [ours, onnxruntime].flatMap((side) => [side.medianMs.toFixed(2), side.iqrMs.toFixed(2)]);
+  return [
+    row.name,
+    row.threads,
+    ...sides,
+    ratio.toFixed(3),
+    gflops.toFixed(0),
+    (100 * peakShare).toFixed(1),
+    nativeMs.toFixed(2),
+    error,
+  ];
+}
