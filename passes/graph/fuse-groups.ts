@@ -17,7 +17,39 @@ export function fuseGroups(graph: Graph, patternOf: PatternOf): FusedGraph {
   const context = new Fusion(graph, patternOf);
   const groups: Group[] = [];
   for (const n of graph.nodes) if (!context.taken.has(n.id)) groups.push(context.grow(n));
-  return { graph, groups: orderGroups(groups) };
+  return { graph, groups: orderGroups(absorbPrologues(graph, groups, patternOf)) };
+}
+
+/**
+ * Merges element-wise groups into the reduction that alone reads them, so that their result is never stored. Pools stay
+ * apart (they follow blocked layouts), and so do contractions: recomputing a prologue for every tile of output columns
+ * costs more than one pass over the data.
+ */
+function absorbPrologues(graph: Graph, groups: readonly Group[], patternOf: PatternOf): Group[] {
+  const uses = consumers(graph);
+  const outputs = new Set(graph.outputs);
+  const readers = new Map<ValueId, Group>();
+  for (const g of groups) {
+    const takes = patternOf(g.anchor) === "reduction" && !g.anchor.op.includes("Pool");
+    const main = g.anchor.inputs[0];
+    if (takes && main !== undefined && uses.get(main)?.every((n) => g.nodes.includes(n))) readers.set(main, g);
+  }
+  const merged = new Map<Group, Group>();
+  const gone = new Set<Group>();
+  for (const g of groups) {
+    const out = g.outputs[0];
+    const reader = out === undefined || g.outputs.length !== 1 || outputs.has(out) ? undefined : readers.get(out);
+    if (
+      !reader ||
+      g.nodes.some((n) => patternOf(n) !== "elementwise") ||
+      g.nodes.length + reader.nodes.length > longestGroup
+    )
+      continue;
+    const inputs = [...new Set([...g.inputs, ...reader.inputs.filter((v) => v !== out)])];
+    merged.set(reader, { ...reader, nodes: [...g.nodes, ...reader.nodes], inputs });
+    gone.add(g);
+  }
+  return groups.filter((g) => !gone.has(g)).map((g) => merged.get(g) ?? g);
 }
 
 class Fusion {

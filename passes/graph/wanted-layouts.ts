@@ -1,14 +1,7 @@
 /** What layouts one group wants for its inputs and gives its outputs, by the kind of its anchor. */
 import { staticDims, valueOf } from "../../ir/graph/build.ts";
 import type { Graph, Group, Node } from "../../ir/graph/graph.ts";
-import {
-  channelBlocked,
-  type Halo,
-  isPlain,
-  type Layout,
-  lastBlocked,
-  plainLayout,
-} from "../../ir/graph/layout.ts";
+import { channelBlocked, type Halo, isPlain, type Layout, lastBlocked, plainLayout } from "../../ir/graph/layout.ts";
 import type { ValueId } from "../../ir/support/ids.ts";
 import { chooseRegisterTile, type Machine, unrolledChannels } from "../schedule/library/plan.ts";
 import { type ConvShape, convShapeOf, type MatmulShape, matmulShapeOf } from "./contraction-shapes.ts";
