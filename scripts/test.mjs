@@ -12,6 +12,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { installPeers } from "./peers.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const argv = process.argv.slice(2);
@@ -53,17 +54,6 @@ function check(label, script, args, options = {}) {
   say(`${result.stdout ?? ""}${result.stderr ?? ""}${result.error?.message ?? ""}`.trimEnd());
   say(`✗ ${label} (${secondsSince(start)} s)`);
   return false;
-}
-
-/** The peers that some tests compare with. Without them those tests are skipped, and say so. */
-function installPeers() {
-  if (existsSync(join(root, "bench", "node_modules", "onnxruntime-node", "package.json"))) return;
-  if (!existsSync(join(root, "bench", "package.json"))) return;
-  const start = performance.now();
-  const args = ["--prefix", "bench", "install", "--ignore-scripts", "--no-save", "--no-audit", "--no-fund"];
-  const result = spawnSync("npm", [...args, "--loglevel=error"], { cwd: root, encoding: "utf8" });
-  if (result.status === 0) say(`peers to compare with: installed in ${secondsSince(start)} s`);
-  else say(`peers to compare with: not installed, tests that need them are skipped\n${result.stderr ?? ""}`);
 }
 
 function staticChecks() {
@@ -138,7 +128,8 @@ function countTests(report, status) {
 }
 
 async function tests() {
-  installPeers();
+  const failure = installPeers();
+  if (failure !== undefined) say(`no peers to compare with, tests that need them are skipped: ${failure}`);
   const folder = mkdtempSync(join(tmpdir(), "tilewright-test-"));
   try {
     const report = join(folder, "report.json");

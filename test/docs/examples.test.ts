@@ -10,7 +10,7 @@ const example = (name: string) => workshop.run(join(root, "examples", name));
 
 describe("examples", () => {
   test("classify.ts prints five classes and the latency", async () => {
-    const lines = (await example("classify.ts")).trim().split("\n");
+    const lines = (await example("classify.ts")).trimEnd().split("\n");
     expect(lines.slice(0, 5).every((line) => /^ +-?\d+\.\d{3} {2}class \d+$/.test(line))).toBe(true);
     expect(lines[5]).toMatch(/^\d+\.\d{3} ms a picture, \d+ kernels$/);
   });
