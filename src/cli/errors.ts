@@ -30,16 +30,12 @@ export const exitCodes = {
   interrupted: 130,
 } as const;
 
-/** Results differ by more than the tolerance. */
-export class MismatchError extends TilewrightError {}
-
 /** The exit status that an error's family asks for. */
 export function exitCodeOf(error: unknown): number {
   if (error instanceof UsageError) return exitCodes.usage;
   if (error instanceof InputError || error instanceof UnsupportedError) return exitCodes.input;
   if (error instanceof ScheduleError || error instanceof CompileError || error instanceof CompileTimeoutError)
     return exitCodes.compile;
-  if (error instanceof MismatchError) return exitCodes.mismatch;
   return error instanceof UnavailableError ? exitCodes.unavailable : exitCodes.internal;
 }
 

@@ -1,6 +1,6 @@
 /** `tilewright compile`: a model to a compiled file, a C library, or the text of a stage on the way. */
-import { existsSync, statSync } from "node:fs";
-import { basename, extname } from "node:path";
+import { existsSync } from "node:fs";
+import { basename, dirname, extname, join } from "node:path";
 import type { FusedGraph, Graph, Group } from "../../../ir/graph/graph.ts";
 import { UnavailableError, UnsupportedError, UsageError } from "../../../ir/support/errors.ts";
 import { printGraph, printNode } from "../../../ir/text/print-graph.ts";
@@ -103,7 +103,7 @@ async function writeNetwork(
   const library = await withTemporaryFolder((folder) =>
     buildLibrary(network, name, emit === "shared" ? "shared" : "object", folder),
   );
-  const files = [put(output!, library), put(headerPath(output!), header)];
+  const files = [put(output!, library), put(join(dirname(output!), `${name}.h`), header)];
   terminal.note(
     emit === "object"
       ? `link with: cc main.c ${output} -lm -pthread`
@@ -111,8 +111,6 @@ async function writeNetwork(
   );
   return files;
 }
-
-const headerPath = (output: string): string => `${output.slice(0, output.length - extname(output).length)}.h`;
 
 function artifactOf(name: string, { parts, context }: CompiledNetwork): Uint8Array {
   const compiler = `tilewright ${packageVersion()}, LLVM ${context.compilerVersion}`;
