@@ -22,6 +22,8 @@ import { padRows } from "./rows/pad.ts";
 import { poolRows } from "./rows/pool.ts";
 import { quantizeRows } from "./rows/quantize.ts";
 import { rearrangeRows } from "./rows/rearrange.ts";
+import { recurrentRows } from "./rows/recurrent.ts";
+import { recurrentCellRows } from "./rows/recurrent-cells.ts";
 import { reduceRows } from "./rows/reduce.ts";
 import { resizeRows } from "./rows/resize.ts";
 import { scanRows } from "./rows/scan.ts";
@@ -56,6 +58,8 @@ const tables: readonly (readonly OperatorRow[])[] = [
   sequenceModelRows,
   quantizeRows,
   integerProductRows,
+  recurrentCellRows,
+  recurrentRows,
 ];
 
 const keyOf = (op: string, domain: string): string => `${domain === "ai.onnx" ? "" : domain}:${op}`;
