@@ -1,1 +1,166 @@
-export const bench = async (..._: unknown[]) => 0;
+/** `tilewright bench`: latency, kernels beside the machine's peak, and ONNX Runtime in turn. */
+
+import { UsageError } from "../../../ir/support/errors.ts";
+import { measureMachine, peakGflops } from "../../../native/measure.ts";
+import { writeWhole } from "../../formats/write-file.ts";
+import type { Executable } from "../../runtime/executable.ts";
+import type { Tensor } from "../../tensor.ts";
+import { difference } from "../compare.ts";
+import { exitCodes } from "../errors.ts";
+import { type Fill, feedsFor, readInputs, shapesOf } from "../feeds.ts";
+import { type KernelRow, kernelRows, kernelTable } from "../kernel-table.ts";
+import { isArtifactFile, type ModelOptions, openNetwork } from "../model.ts";
+import type { InputFile } from "../options.ts";
+import { openPeer, type PeerNetwork } from "../peers.ts";
+import { digits, duration, spread } from "../table.ts";
+import type { CommonOptions, Terminal } from "../terminal.ts";
+
+export interface BenchOptions extends CommonOptions, ModelOptions {
+  readonly against?: "onnxruntime";
+  readonly profile?: string;
+  readonly repeats: number;
+  readonly input?: readonly InputFile[];
+  readonly fill?: Fill;
+}
+
+type Feeds = Readonly<Record<string, Tensor>>;
+
+/** Outputs of two compilers may differ by this much of the largest element before a comparison of times means nothing. */
+const comparableRtol = 1e-3;
+/** Blocks that the two take turns in. */
+const turns = 10;
+
+export async function bench(file: string, options: BenchOptions, terminal: Terminal): Promise<number> {
+  if (options.against && isArtifactFile(file))
+    throw new UsageError("usage/against", "--against needs the ONNX model; a compiled file has only our code");
+  const given = readInputs(options.input ?? []);
+  const shape = isArtifactFile(file) ? options.shape : { ...shapesOf(given), ...options.shape };
+  const { net } = await openNetwork(file, { ...options, shape, profile: true }, terminal);
+  try {
+    const feeds = feedsFor(net.inputs, given, { fill: options.fill, seed: options.seed ?? 0 });
+    const peer = options.against ? await openPeer(file, net.threads) : undefined;
+    try {
+      return await measure(file, net, feeds, peer, options, terminal);
+    } finally {
+      await peer?.release();
+    }
+  } finally {
+    net.dispose();
+  }
+}
+
+async function measure(
+  file: string,
+  net: Executable,
+  feeds: Feeds,
+  peer: PeerNetwork | undefined,
+  options: BenchOptions,
+  terminal: Terminal,
+): Promise<number> {
+  const { repeats } = options;
+  const rivalry = peer ? await takeTurns(net, peer, feeds, repeats) : undefined;
+  if (rivalry && !rivalry.equal) {
+    terminal.result({ file, threads: net.threads, against: rivalry }, () => "");
+    process.stderr.write(
+      `${terminal.errorColors.red("the outputs differ")} from ONNX Runtime's by ${digits(rivalry.maxRel)} of the largest, so times mean nothing (tilewright verify ${file} --against onnxruntime)\n`,
+    );
+    return exitCodes.mismatch;
+  }
+  const latencyNs = spread(net.time(feeds, { warmup: 3, repeats, maxTimeMs: 30_000 }));
+  const peak = peakGflops(measureMachine({ threads: net.threads }), net.threads);
+  const kernels = kernelRows(net.steps, net.profile(feeds, Math.min(repeats, 50)), peak);
+  if (options.profile) writeWhole(options.profile, Buffer.from(chromeTrace(kernels)));
+  const flops = net.steps.reduce((sum, s) => sum + s.flops, 0);
+  const gflops = flops / latencyNs.median;
+  const document = {
+    file,
+    threads: net.threads,
+    latencyNs,
+    gflops,
+    peakGflops: peak,
+    ofPeak: gflops / peak,
+    kernels,
+    ...(rivalry ? { against: rivalry } : {}),
+    ...(options.profile ? { profile: options.profile } : {}),
+  };
+  terminal.result(document, () =>
+    [
+      kernelTable(kernels, terminal),
+      "",
+      `latency   ${duration(latencyNs.median)} (${duration(latencyNs.p10)} to ${duration(latencyNs.p90)}, ${repeats} runs, ${threadText(net.threads)})`,
+      `rate      ${digits(gflops)} GFLOP/s, ${digits((100 * gflops) / peak)} % of the measured peak of ${digits(peak)}`,
+      ...(rivalry ? [rivalryText(rivalry)] : []),
+      ...(options.profile ? [`profile   ${options.profile} (chrome://tracing, ui.perfetto.dev)`] : []),
+    ].join("\n"),
+  );
+  return exitCodes.ok;
+}
+
+const threadText = (threads: number): string => `${threads} ${threads === 1 ? "thread" : "threads"}`;
+
+/** How ONNX Runtime did, in the same process and in turn. */
+interface Rivalry {
+  readonly peer: string;
+  readonly equal: boolean;
+  readonly maxRel: number;
+  /** Nanoseconds from JavaScript, calls included, for both alike; absent where outputs differ. */
+  readonly oursNs?: ReturnType<typeof spread>;
+  readonly theirsNs?: ReturnType<typeof spread>;
+  /** Their median by ours: above 1 where we are faster. */
+  readonly ratio?: number;
+}
+
+async function takeTurns(net: Executable, peer: PeerNetwork, feeds: Feeds, repeats: number): Promise<Rivalry> {
+  const theirs = peer.prepare(feeds);
+  const [actual, reference] = [net.runSync(feeds), await theirs()];
+  const gaps = net.outputs.map((p) => difference(p.name, actual[p.name]!, reference[p.name]!, comparableRtol));
+  const maxRel = Math.max(0, ...gaps.map((g) => g.maxRel));
+  const facts = { peer: `onnxruntime-node ${peer.version}`, equal: gaps.every((g) => g.within), maxRel };
+  if (!facts.equal) return facts;
+  const ours = () => net.run(feeds);
+  const times = { ours: [] as number[], theirs: [] as number[] };
+  const block = Math.max(1, Math.ceil(repeats / turns));
+  for (let turn = 0; turn < turns; turn++) {
+    times.ours.push(...(await timed(ours, block)));
+    times.theirs.push(...(await timed(theirs, block)));
+  }
+  const [oursNs, theirsNs] = [spread(times.ours), spread(times.theirs)];
+  return { ...facts, oursNs, theirsNs, ratio: theirsNs.median / oursNs.median };
+}
+
+/** Nanoseconds of single calls, after one that is not counted. */
+async function timed(call: () => Promise<unknown>, count: number): Promise<number[]> {
+  await call();
+  const times: number[] = [];
+  for (let i = 0; i < count; i++) {
+    const start = process.hrtime.bigint();
+    await call();
+    times.push(Number(process.hrtime.bigint() - start));
+  }
+  return times;
+}
+
+function rivalryText(r: Rivalry): string {
+  const { oursNs, theirsNs } = r;
+  return `against   ${r.peer}: ${duration(theirsNs!.median)} (${duration(theirsNs!.p10)} to ${duration(theirsNs!.p90)}); ours in turn ${duration(oursNs!.median)}; ratio ${digits(r.ratio!)} (outputs equal to ${digits(r.maxRel)})`;
+}
+
+/** The kernels one after the other, as the trace viewers of browsers read them; microseconds. */
+function chromeTrace(kernels: readonly KernelRow[]): string {
+  let at = 0;
+  const traceEvents = kernels.map((k) => {
+    const event = {
+      name: k.name,
+      cat: "kernel",
+      ph: "X",
+      ts: at / 1e3,
+      dur: k.ns / 1e3,
+      pid: 1,
+      tid: 1,
+      args: { symbol: k.symbol, gflops: k.gflops, ofPeak: k.ofPeak, gigabytesPerSecond: k.gigabytesPerSecond },
+    };
+    at += k.ns;
+    return event;
+  });
+  return `${JSON.stringify({ displayTimeUnit: "ns", traceEvents })}\n`;
+}
