@@ -63,6 +63,7 @@ class CommandLine {
     this.#doctor();
     this.#targets();
     this.#cache();
+    this.#demo();
     // What is no verb lands here, with whatever options follow it.
     this.program
       .allowExcessArguments()
@@ -71,7 +72,7 @@ class CommandLine {
   }
 
   #verbs(): string[] {
-    return this.program.commands.map((c) => c.name());
+    return this.program.commands.map((c) => c.name()).filter((name) => name !== "demo");
   }
 
   #refuseVerb(name: string | undefined): never {
@@ -85,9 +86,9 @@ class CommandLine {
     throw new UsageError("usage/verb", `there is no verb ${JSON.stringify(name)}; did you mean ${near}?`);
   }
 
-  #verb(name: string, text: string): Command {
+  #verb(name: string, text: string, hidden = false): Command {
     return this.program
-      .command(name)
+      .command(name, { hidden })
       .description(text)
       .option("--json", "prints one JSON document on stdout")
       .option("--seed <n>", "seed of generated values", wholeNumber("--seed", 0, 2 ** 31 - 1), 0)
@@ -131,23 +132,8 @@ class CommandLine {
   }
 
   #run(): void {
-    const command = withFeeds(withCompiling(this.#verb("run", "Runs a model or a compiled file.")))
+    const command = withImage(withFeeds(withCompiling(this.#verb("run", "Runs a model or a compiled file."))))
       .argument("<model>", "ONNX file or .tw file")
-      .option("--image <file>", "JPEG, PNG or BMP for the image input; prints the top classes")
-      .option("--top <n>", "classes to print", wholeNumber("--top", 1), 5)
-      .option("--labels <file>", "names of the classes, one a line")
-      .addOption(
-        new Option(
-          "--normalize <how>",
-          "what the network was trained on: imagenet, tf (-1 to 1), none (0 to 255)",
-        ).argParser(oneOf("--normalize", Object.keys(normalizations) as (keyof typeof normalizations)[])),
-      )
-      .option("--scale <x>", "what pixels (0 to 255) are multiplied with, first", Number)
-      .option("--mean <list>", "subtracted, one a channel", numberList("--mean"))
-      .option("--std <list>", "divided by, one a channel", numberList("--std"))
-      .addOption(new Option("--layout <axes>", "axes of the image input").argParser(oneOf("--layout", imageLayouts)))
-      .addOption(new Option("--fit <how>", "crop (default) or stretch").argParser(oneOf("--fit", imageFits)))
-      .option("--bgr", "channels in the order blue, green, red")
       .option("-o, --output <file>", "writes the outputs to a .npz or .npy file");
     this.#calls(command, async () => (await import("./verbs/run.ts")).run);
   }
@@ -193,6 +179,14 @@ class CommandLine {
     });
   }
 
+  /** `npm run demo`; not a verb of the documentation. */
+  #demo(): void {
+    const command = withImage(
+      withCompiling(this.#verb("demo", "Compiles, checks and measures a network.", true)),
+    ).argument("[model]", "ONNX file; MobileNetV2 if absent");
+    this.#calls(command, async () => (await import("./verbs/demo.ts")).demo);
+  }
+
   #cache(): void {
     const command = this.#verb("cache", "Shows or clears the cache of compiled kernels.").argument(
       "[action]",
@@ -229,3 +223,22 @@ const withFeeds = (command: Command): Command =>
     .addOption(
       new Option("--fill <how>", "values of other inputs: random, zeros, ones").argParser(oneOf("--fill", fills)),
     );
+
+/** Options of images and classes. */
+const withImage = (command: Command): Command =>
+  command
+    .option("--image <file>", "JPEG, PNG or BMP for the image input; prints the top classes")
+    .option("--top <n>", "classes to print", wholeNumber("--top", 1), 5)
+    .option("--labels <file>", "names of the classes, one a line")
+    .addOption(
+      new Option(
+        "--normalize <how>",
+        "what the network was trained on: imagenet, tf (-1 to 1), none (0 to 255)",
+      ).argParser(oneOf("--normalize", Object.keys(normalizations) as (keyof typeof normalizations)[])),
+    )
+    .option("--scale <x>", "what pixels (0 to 255) are multiplied with, first", Number)
+    .option("--mean <list>", "subtracted, one a channel", numberList("--mean"))
+    .option("--std <list>", "divided by, one a channel", numberList("--std"))
+    .addOption(new Option("--layout <axes>", "axes of the image input").argParser(oneOf("--layout", imageLayouts)))
+    .addOption(new Option("--fit <how>", "crop (default) or stretch").argParser(oneOf("--fit", imageFits)))
+    .option("--bgr", "channels in the order blue, green, red");
