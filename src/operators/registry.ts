@@ -11,6 +11,7 @@ import { attentionRows } from "./rows/attention.ts";
 import { binaryRows } from "./rows/binary.ts";
 import { constantRows } from "./rows/constant.ts";
 import { convolutionRows } from "./rows/convolution.ts";
+import { gridSampleRows } from "./rows/grid-sample.ts";
 import { indexedRows } from "./rows/indexed.ts";
 import { integerProductRows } from "./rows/integer-product.ts";
 import { lossRows } from "./rows/loss.ts";
@@ -60,6 +61,7 @@ const tables: readonly (readonly OperatorRow[])[] = [
   integerProductRows,
   recurrentCellRows,
   recurrentRows,
+  gridSampleRows,
 ];
 
 const keyOf = (op: string, domain: string): string => `${domain === "ai.onnx" ? "" : domain}:${op}`;
