@@ -75,7 +75,9 @@ export class Workshop {
       await this.#node([tsc, "-p", "."]);
       return "";
     } catch (error) {
-      return (error as { stdout?: string }).stdout || String(error);
+      const complaints = (error as { stdout?: string }).stdout || String(error);
+      // What is wrong with the sources themselves is told by the check of all types.
+      return complaints.replace(/^\.\.\/.*\n(?: .*\n)*/gm, "");
     }
   }
   #node(args: readonly string[]) {

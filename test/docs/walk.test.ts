@@ -51,9 +51,10 @@ describe("excerpts", () => {
 function update(s: Snippet, text: string): void {
   const page = readText(s.file);
   const fence = `\`\`\`${[s.language, ...s.tags].join(" ")}\n`;
-  expect(page).toContain(`${fence}${s.text}`);
+  const before = s.text === "" ? fence : `${fence}${s.text}\n`;
+  expect(page).toContain(`${before}\`\`\``);
   writeFileSync(
     join(root, s.file),
-    page.replace(`${fence}${s.text}`, () => `${fence}${text}`),
+    page.replace(before, () => `${fence}${text}\n`),
   );
 }
