@@ -38,7 +38,19 @@ function handsOn(graph: Graph, n: Node, input: ValueId, output: ValueId): boolea
   if (n.op === "Identity" || n.op === "Dropout") return true;
   if (n.op === "Cast") return from.type?.dtype === to.type?.dtype;
   if (n.op === "Transpose") return sameDims && isIdentityPermutation(n, staticDims(graph, input));
-  return shapeOnly.has(n.op) && sameDims;
+  return shapeOnly.has(n.op) && sameDims && keepsOrder(graph, n);
+}
+/** Whether a Slice or Pad that keeps the shape also keeps the elements: neither reverses nor shifts them. */
+function keepsOrder(graph: Graph, n: Node): boolean {
+  const constantOf = (i: number): readonly number[] | undefined => {
+    const value = n.inputs[i] === undefined ? undefined : valueOf(graph, n.inputs[i]).constant;
+    return value && Array.from(value.data, Number);
+  };
+  if (n.op === "Slice") return n.inputs[4] === undefined || (constantOf(4)?.every((step) => step > 0) ?? false);
+  if (n.op !== "Pad") return true;
+  const attribute = n.attributes.get("pads");
+  const amounts = attribute?.kind === "ints" ? attribute.value.map(Number) : constantOf(1);
+  return amounts?.every((amount) => amount === 0) ?? false;
 }
 const sameShape = (a: readonly number[], b: readonly number[]): boolean =>
   a.length === b.length && a.every((d, i) => d === b[i]);
