@@ -22,7 +22,10 @@ function applies(s: Schedule): boolean {
   const reductions = stagesOf(s.program).filter((t) => t.kind === "reduction");
   const [r] = reductions;
   if (reductions.length !== 1 || !r || !windowed.has(String(r.block.annotations?.op))) return false;
-  return r.block.iterVars.filter((v) => v.kind === "spatial").length === 5;
+  if (r.block.iterVars.filter((v) => v.kind === "spatial").length !== 5) return false;
+  // Row-major maps of three spatial axes have five axes too, but a longer window and no packed weights.
+  const window = r.block.iterVars.filter((v) => v.kind === "reduction").length;
+  return window === 2 || (window === 3 && r.block.reads.some((read) => read.buffer.shape.length === 6));
 }
 
 function schedule(s: Schedule, { machine, threads }: RecipeContext): void {
@@ -102,7 +105,7 @@ function scheduleAccumulation(s: Schedule, conv: BlockRef, facts: ConvFacts): vo
     s.reorder(...reductions, ...tile, lane);
     if (reductions[0]) s.decomposeReduction(conv, reductions[0]);
     const window = reductions.reduce((p, l) => p * s.extent(l)!, 1);
-    if (window <= 64) {
+    if (reductions.length > 0 && window <= 64) {
       for (const l of reductions) s.unroll(l);
       s.annotate(reductions.at(-1)!, "schedule_barrier", true);
     }

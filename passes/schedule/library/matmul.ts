@@ -86,20 +86,20 @@ function scheduleAccumulation(s: Schedule, matmul: BlockRef, outer: number, dept
   const [k] = refs("reduction");
   const lane = spatial.at(-1)!;
   const unroll = largestDivisor(depth, 8);
-  let top = k!;
-  if (unroll > 1 && unroll < depth) {
-    const [kOuter, kInner] = s.split(k!, { factor: unroll, tail: "exact" });
+  // A product of depth 1 has no loop over its depth.
+  let top = k;
+  if (k && unroll > 1 && unroll < depth) {
+    const [kOuter, kInner] = s.split(k, { factor: unroll, tail: "exact" });
     s.reorder(kOuter, kInner, ...spatial);
     s.unroll(kInner);
     s.annotate(kInner, "schedule_barrier", true);
     top = kOuter;
-  } else s.reorder(k!, ...spatial);
-  s.decomposeReduction(matmul, top);
+  } else if (k) s.reorder(k, ...spatial);
+  const init = top && s.decomposeReduction(matmul, top);
   for (const l of spatial.slice(0, -1)) s.unroll(l);
   s.vectorize(lane);
-  const init = s.blocks().find((b) => b.name === `${matmul.name}_init`)!;
-  const initLoops = s.loops(init).slice(outer);
+  const initLoops = init ? s.loops(init).slice(outer) : [];
   for (const l of initLoops.slice(0, -1)) s.unroll(l);
-  s.vectorize(initLoops.at(-1)!);
+  if (init) s.vectorize(initLoops.at(-1)!);
   s.setScope(matmul, block.writes[0]!.buffer.name, "register");
 }
