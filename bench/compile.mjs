@@ -28,7 +28,7 @@ const [repeats] = wholeNumbers("repeats", options.repeats);
 const sizes = wholeNumbers("sizes", options.sizes);
 const skipped = new Set(options.skip.split(","));
 const child = fileURLToPath(new URL("compile-child.mjs", import.meta.url));
-const bars = { coldMs: 10_000, cachedMs: 300, peakBytes: 1.5e9, linearR2: 0.98 };
+const bars = { coldMs: 10_000, cachedMs: 300, peakBytes: 1.5e9, linearR2: 0.98, exponent: 1.15 };
 const out = options.json ? process.stderr : process.stdout;
 
 const results = { ...(await environment()), threads, bars };
@@ -129,10 +129,10 @@ async function growth(distinct) {
     ];
   });
   printTable(["operators", "kernels", "compile ms", "ms/operator", "fit ms", "graph ms"], rows, out);
+  // Time per operator of equal chains falls; what matters is that neither kind grows faster than its length.
+  const holds = exponent <= bars.exponent && (!distinct || fit.r2 >= bars.linearR2);
   out.write(`fit: ${fit.slope.toFixed(1)} ms an operator + ${fit.intercept.toFixed(0)} ms, R² ${fit.r2.toFixed(4)}, `);
-  out.write(
-    `log-log exponent ${exponent.toFixed(2)}; linear (R² ≥ ${bars.linearR2}): ${verdict(fit.r2 >= bars.linearR2)}\n`,
-  );
+  out.write(`log-log exponent ${exponent.toFixed(2)}; grows at most linearly: ${verdict(holds)}\n`);
   return { distinct, fit, exponent, runs };
 }
 

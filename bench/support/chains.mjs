@@ -15,8 +15,8 @@ function randomNumbers(seed) {
 }
 
 /**
- * A graph of exactly `operators` nodes. With `distinct`, channels and extents are drawn anew for every convolution, so
- * that nearly every fused kernel differs; else one block repeats.
+ * A graph of exactly `operators` nodes. With `distinct`, channels are drawn anew for every block and height and width
+ * take every pair of `extents` in turn, so that no two blocks share a kernel; else one residual block repeats.
  */
 export function chainGraph({ operators, distinct, seed = 1 }) {
   const chain = new Chain(seed, distinct);
@@ -24,64 +24,78 @@ export function chainGraph({ operators, distinct, seed = 1 }) {
   return chain.finish();
 }
 
+/** Heights and widths of distinct blocks: neighbours differ by what padding can add or take. */
+const extents = Array.from({ length: 12 }, (_, i) => 20 + 2 * i);
+
+/** The place of block `i` on a path through all pairs of extents, one step at a time; it starts anew after the last. */
+function extentsOf(i) {
+  const n = extents.length;
+  const row = Math.floor(i / n) % n;
+  const column = row % 2 === 0 ? i % n : n - 1 - (i % n);
+  return [extents[row], extents[column]];
+}
+
 class Chain {
   #b = new GraphBuilder();
   #random;
   #distinct;
-  #x;
   #input;
+  #x;
   #channels = 64;
-  #extent = 28;
+  #blocks = 0;
   count = 0;
 
   constructor(seed, distinct) {
     this.#random = randomNumbers(seed);
     this.#distinct = distinct;
-    this.#input = this.#x = this.#b.value("x", {
-      dtype: "float32",
-      dims: [1, this.#channels, this.#extent, this.#extent],
-    });
+    const dims = [1, this.#channels, ...extentsOf(0)];
+    this.#input = this.#x = this.#b.value("x", { dtype: "float32", dims });
   }
 
-  /** At most `room` operators of: expand, relu, depthwise, clip, project, add, pool. */
+  /** At most `room` operators of: expand, activate, depthwise, activate, project, activate or add, pool. */
   block(room) {
-    const kernel = 3;
     const inner = this.#distinct ? this.#draw(48, 192) : 128;
     const outer = this.#distinct ? this.#draw(16, 96) : 64;
-    // Extents drift by one where shapes are to differ.
-    const pad = this.#distinct && this.#random() < 0.5 ? (this.#extent > 24 ? 0 : 2) : 1;
     const shortcut = this.#x;
     const steps = [
-      () => this.#convolution(inner, 1, 0, 1),
+      () => this.#convolution(inner, { kernel: 1 }),
       () => this.#node("Relu", [this.#x]),
-      () => this.#convolution(inner, kernel, pad, inner),
+      () => this.#convolution(inner, { kernel: 3, pads: this.#distinct ? this.#nextPads() : undefined, group: inner }),
       () => this.#node("HardSwish", [this.#x]),
-      () => this.#convolution(this.#distinct ? outer : 64, kernel, 1, 1),
-      () => this.#node(this.#distinct ? "Sigmoid" : "Add", this.#distinct ? [this.#x] : [this.#x, shortcut]),
+      () => this.#convolution(outer, { kernel: 3 }),
+      () => (this.#distinct ? this.#node("Sigmoid", [this.#x]) : this.#node("Add", [this.#x, shortcut])),
       () => this.#node("MaxPool", [this.#x], { kernel_shape: [3, 3], pads: [1, 1, 1, 1], strides: [1, 1] }),
     ];
     for (const step of steps.slice(0, room)) step();
+    this.#blocks++;
   }
 
   finish() {
     return this.#b.finish({ name: "chain", inputs: [this.#input], outputs: [this.#x] });
   }
 
+  /** Pads of a 3×3 kernel that take this block's extents to the next one's. */
+  #nextPads() {
+    const now = extentsOf(this.#blocks);
+    const next = extentsOf(this.#blocks + 1);
+    const [height, width] = next.map((extent, i) => Math.max(0, Math.min(2, 1 + (extent - now[i]) / 2)));
+    return [height, width, height, width];
+  }
+
+  /** A multiple of 8. */
   #draw(low, high) {
     return low + 8 * Math.floor((this.#random() * (high - low)) / 8);
   }
 
-  #convolution(channels, kernel, pad, group) {
+  #convolution(channels, { kernel, group = 1, pads = Array(4).fill((kernel - 1) / 2) }) {
     const dims = [channels, this.#channels / group, kernel, kernel];
     const values = new Float32Array(dims.reduce((a, b) => a * b, 1));
     const scale = 2 / Math.sqrt(dims[1] * kernel * kernel);
     for (let i = 0; i < values.length; i++) values[i] = scale * (this.#random() - 0.5);
     const weight = this.#b.constant("w", { type: "float32", dims, data: values });
     const bias = this.#b.constant("b", { type: "float32", dims: [channels], data: new Float32Array(channels) });
-    const pads = [pad, pad, pad, pad];
     this.#node("Conv", [this.#x, weight, bias], { kernel_shape: [kernel, kernel], pads, strides: [1, 1], group });
     this.#channels = channels;
-    this.#extent += 2 * pad - (kernel - 1);
   }
 
   #node(op, inputs, attributes = {}) {

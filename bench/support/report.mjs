@@ -66,9 +66,19 @@ export function writeResults(name, results) {
   const folder = join(benchFolder, "results");
   mkdirSync(folder, { recursive: true });
   const path = join(folder, `${name}.json`);
-  writeFileSync(`${path}.tmp`, `${JSON.stringify(results, undefined, 1)}\n`);
+  writeFileSync(`${path}.tmp`, `${compact(JSON.stringify(results, shortNumber, 1))}\n`);
   renameSync(`${path}.tmp`, path);
   return path;
+}
+
+/** Five significant digits are more than any time is good for. */
+function shortNumber(_, value) {
+  return typeof value === "number" && !Number.isInteger(value) ? Number(value.toPrecision(5)) : value;
+}
+
+/** Puts arrays of numbers on one line. */
+function compact(json) {
+  return json.replace(/\[\s+([-\d.e+,\s]+?)\s+\]/g, (_, numbers) => `[${numbers.replace(/\s+/g, " ")}]`);
 }
 
 /** Says how a figure stands to its bar. */
