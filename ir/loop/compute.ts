@@ -221,6 +221,46 @@ export class ComputeBuilder {
     this.#emit(name, iters, predicate ? { kind: "if", condition: predicate, then: body } : body, writes, options);
   }
 
+  /**
+   * A block over named spatial axes whose instances each run several statements: transforms that make a small box of
+   * elements at once. `writes` says which (see `regionAt`).
+   */
+  statements(
+    name: string,
+    extents: Readonly<Record<string, number>>,
+    instance: (...indices: Expr[]) => { readonly body: Stmt; readonly writes: readonly Region[] },
+    options: StageOptions = {},
+  ): void {
+    const axes = Object.entries(extents).map(([axis, extent]) => ({ var: this.#axis(axis, extent), extent }));
+    const { body, writes } = instance(...axes.map((a) => a.var));
+    this.#emit(
+      name,
+      axes.map((a) => iterVar(a.var, a.extent)),
+      body,
+      writes,
+      options,
+    );
+  }
+  /** A store at logical coordinates. */
+  storeAt(t: Tensor, at: readonly ExprLike[], value: Expr): Stmt {
+    return store(t.buffer, this.#physical(t.layout, at.map(toExpr)), value);
+  }
+  /** The region at logical coordinates; a pair [min, extent] spans several along an axis that is not split. */
+  regionAt(t: Tensor, at: readonly (ExprLike | readonly [number, number])[]): Region {
+    const isSpan = (e: (typeof at)[number]): e is readonly [number, number] => Array.isArray(e);
+    const place = this.#physical(
+      t.layout,
+      at.map((e) => toExpr(isSpan(e) ? e[0] : e)),
+    );
+    return region(
+      t.buffer,
+      place.map((e, k) => {
+        const span = at[t.layout.dims[k]!.axis]!;
+        return range(e, isSpan(span) ? span[1] : 1);
+      }),
+    );
+  }
+
   /** Zeroes the halo of a tensor that `write` stages fill (`compute` does it by itself). */
   zeroHalo(t: Tensor, name: string): void {
     this.#fillHalo(t, name);

@@ -21,11 +21,13 @@ export function eliminateCommonSubexpressions(graph: Graph): Graph {
   const renaming = new Map<ValueId, ValueId>();
   mergeConstants(graph, renaming);
   const seen = new Map<string, Node>();
+  // A graph output keeps its own value: its name is what callers ask for.
+  const outputs = new Set(graph.outputs);
   for (const n of graph.nodes) {
     if (impure.has(n.op)) continue;
     const key = nodeKey(n, renaming);
     const first = seen.get(key);
-    if (!first) {
+    if (!first || n.outputs.some((o) => o !== undefined && outputs.has(o))) {
       seen.set(key, n);
       continue;
     }
@@ -40,7 +42,7 @@ function mergeConstants(graph: Graph, renaming: Map<ValueId, ValueId>): void {
   const seen = new Map<string, ValueId>();
   for (const v of graph.values.values()) {
     const c = v.constant;
-    if (!c || elementCount(c.dims) > largestCompared) continue;
+    if (!c || graph.outputs.includes(v.id) || elementCount(c.dims) > largestCompared) continue;
     const bytes = latin1.decode(new Uint8Array(c.data.buffer, c.data.byteOffset, c.data.byteLength));
     const key = `${c.type}[${c.dims}]${bytes}`;
     const first = seen.get(key);

@@ -113,3 +113,34 @@ export function matmulShapeOf(graph: Graph, n: Node): MatmulShape | undefined {
     rightTransposed: n.op === "Gemm" && flag("transB"),
   };
 }
+
+/** A convolution in Winograd's form; `tile` outputs a tile and axis. Pads are top, left, bottom, right. */
+export interface WinogradShape {
+  readonly tile: number;
+  readonly pads: readonly number[];
+  readonly inputChannels: number;
+  readonly outputChannels: number;
+  readonly inputHeight: number;
+  readonly inputWidth: number;
+  readonly outputHeight: number;
+  readonly outputWidth: number;
+}
+
+/** The shape of a WinogradConv node; undefined for anything else. */
+export function winogradShapeOf(graph: Graph, n: Node): WinogradShape | undefined {
+  const tile = n.attributes.get("tile");
+  const pads = n.attributes.get("pads");
+  if (n.op !== "WinogradConv" || tile?.kind !== "int" || pads?.kind !== "ints") return undefined;
+  const x = staticDims(graph, n.inputs[0]!);
+  const y = staticDims(graph, n.outputs[0]!);
+  return {
+    tile: Number(tile.value),
+    pads: pads.value.map(Number),
+    inputChannels: x[1]!,
+    outputChannels: y[1]!,
+    inputHeight: x[2]!,
+    inputWidth: x[3]!,
+    outputHeight: y[2]!,
+    outputWidth: y[3]!,
+  };
+}

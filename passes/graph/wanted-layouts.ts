@@ -4,7 +4,14 @@ import type { Graph, Group, Node } from "../../ir/graph/graph.ts";
 import { channelBlocked, type Halo, isPlain, type Layout, lastBlocked, plainLayout } from "../../ir/graph/layout.ts";
 import type { ValueId } from "../../ir/support/ids.ts";
 import { chooseRegisterTile, type Machine, unrolledChannels } from "../schedule/library/plan.ts";
-import { type ConvShape, convShapeOf, type MatmulShape, matmulShapeOf } from "./contraction-shapes.ts";
+import {
+  type ConvShape,
+  convShapeOf,
+  type MatmulShape,
+  matmulShapeOf,
+  type WinogradShape,
+  winogradShapeOf,
+} from "./contraction-shapes.ts";
 
 export interface GroupLayouts {
   /** Layout of values that leave the group (halo comes later, from their readers). */
@@ -26,6 +33,8 @@ const none = { inner: new Map(), inputs: new Map(), halos: new Map(), separateEp
 export function wantedLayouts(graph: Graph, g: Group, m: Machine, layoutOf: LayoutOf): GroupLayouts {
   const conv = convShapeOf(graph, g.anchor);
   if (conv && blocksChannels(conv, m)) return convLayouts(graph, g, conv, m, layoutOf);
+  const winograd = winogradShapeOf(graph, g.anchor);
+  if (winograd) return winogradLayouts(graph, g, winograd, m);
   const matmul = matmulShapeOf(graph, g.anchor);
   if (matmul && matmul.columns * 4 >= m.lanes) return matmulLayouts(graph, g, matmul, m);
   if (followsBlocks(graph, g, m, layoutOf)) return followingLayouts(graph, g, m);
@@ -55,6 +64,55 @@ function convLayouts(graph: Graph, g: Group, c: ConvShape, m: Machine, layoutOf:
     if (v !== x && v !== w && v !== b) wantAligned(graph, v, staticDims(graph, output), blocked, m, inputs);
   const last = g.nodes.at(-1)!;
   return { ...none, output: blocked, internal: blocked, inputs, halos, separateEpilogue: last === g.anchor };
+}
+/** Blocked maps with a halo up to the end of the last tile; weights `[oc tile][position][ic outer][ic inner][oc in tile]`. */
+function winogradLayouts(graph: Graph, g: Group, s: WinogradShape, m: Machine): GroupLayouts {
+  const blocked = channelBlocked(4, m.lanes);
+  const [x, u, b] = g.anchor.inputs;
+  const inputs = new Map<ValueId, Layout>([
+    [x!, blocked],
+    [u!, winogradWeightLayout(s, m)],
+  ]);
+  if (b !== undefined) inputs.set(b, lastBlocked(1, m.lanes));
+  const reach = (size: number, out: number, before: number): Halo => ({
+    before,
+    after: Math.max(0, Math.ceil(out / s.tile) * s.tile + 2 - before - size),
+  });
+  const zero = { before: 0, after: 0 };
+  const halo = [
+    zero,
+    zero,
+    reach(s.inputHeight, s.outputHeight, s.pads[0]!),
+    reach(s.inputWidth, s.outputWidth, s.pads[1]!),
+  ];
+  for (const v of g.inputs)
+    if (v !== x && v !== u && v !== b) wantAligned(graph, v, staticDims(graph, g.outputs[0]!), blocked, m, inputs);
+  return { ...none, output: blocked, internal: blocked, inputs, halos: new Map([[x!, halo]]) };
+}
+function winogradWeightLayout(s: WinogradShape, m: Machine): Layout {
+  const tile = winogradTile(s, m).vectors * m.lanes;
+  const unroll = unrolledChannels(s.inputChannels, m.lanes);
+  return {
+    name: `winograd${tile}`,
+    rank: 3,
+    dims: [
+      { axis: 1, divisor: tile },
+      { axis: 0, divisor: 1 },
+      { axis: 2, divisor: unroll },
+      { axis: 2, divisor: 1, modulus: unroll },
+      { axis: 1, divisor: 1, modulus: tile },
+    ],
+  };
+}
+/** The register tile of the products: transformed tiles × output channels. */
+function winogradTile(s: WinogradShape, m: Machine) {
+  const tiles = Math.ceil(s.outputHeight / s.tile) * Math.ceil(s.outputWidth / s.tile);
+  return chooseRegisterTile(m, {
+    vectorBlocks: Math.ceil(s.outputChannels / m.lanes),
+    extent: Math.min(tiles, 28),
+    depth: s.inputChannels,
+    outputBytes: 0,
+  });
 }
 /** How far beyond the map the windows reach: exactly the padding that is really read. */
 function convHalo(c: ConvShape): Halo[] {

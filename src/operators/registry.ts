@@ -9,8 +9,12 @@ import type { AttributeReader, NodeContext, OperatorRow, StaticType } from "./ro
 import { activationRows } from "./rows/activation.ts";
 import { attentionRows } from "./rows/attention.ts";
 import { binaryRows } from "./rows/binary.ts";
+import { bitRows } from "./rows/bits.ts";
 import { constantRows } from "./rows/constant.ts";
 import { convolutionRows } from "./rows/convolution.ts";
+import { dataDependentRows } from "./rows/data-dependent.ts";
+import { determinantRows } from "./rows/determinant.ts";
+import { einsumRows } from "./rows/einsum.ts";
 import { gridSampleRows } from "./rows/grid-sample.ts";
 import { indexedRows } from "./rows/indexed.ts";
 import { integerProductRows } from "./rows/integer-product.ts";
@@ -26,13 +30,17 @@ import { rearrangeRows } from "./rows/rearrange.ts";
 import { recurrentRows } from "./rows/recurrent.ts";
 import { recurrentCellRows } from "./rows/recurrent-cells.ts";
 import { reduceRows } from "./rows/reduce.ts";
+import { refusedRows } from "./rows/refused.ts";
 import { resizeRows } from "./rows/resize.ts";
 import { scanRows } from "./rows/scan.ts";
 import { scatterRows } from "./rows/scatter.ts";
 import { selectRows } from "./rows/select.ts";
 import { sequenceModelRows } from "./rows/sequence-model.ts";
+import { signalRows } from "./rows/signal.ts";
 import { softmaxRows } from "./rows/softmax.ts";
+import { textRows } from "./rows/text.ts";
 import { unaryRows } from "./rows/unary.ts";
+import { winogradRows } from "./rows/winograd.ts";
 
 const tables: readonly (readonly OperatorRow[])[] = [
   unaryRows,
@@ -40,6 +48,7 @@ const tables: readonly (readonly OperatorRow[])[] = [
   binaryRows,
   matmulRows,
   convolutionRows,
+  winogradRows,
   poolRows,
   normalizationRows,
   softmaxRows,
@@ -62,6 +71,13 @@ const tables: readonly (readonly OperatorRow[])[] = [
   recurrentCellRows,
   recurrentRows,
   gridSampleRows,
+  einsumRows,
+  signalRows,
+  dataDependentRows,
+  bitRows,
+  determinantRows,
+  textRows,
+  refusedRows,
 ];
 
 const keyOf = (op: string, domain: string): string => `${domain === "ai.onnx" ? "" : domain}:${op}`;

@@ -140,7 +140,7 @@ export function prepareGraph(graph: Graph, context: KernelContext, options: Comp
     ...(options.shapes ? { shapes: options.shapes } : {}),
     ...(options.values ? { values: options.values } : {}),
   });
-  const fused = withOwnOutputs(layOut(simplified, context.machine));
+  const fused = withOwnOutputs(layOut(simplified, context.machine, context.math));
   return { fused, steps: fused.groups.filter((g) => !isView(fused, g)) };
 }
 

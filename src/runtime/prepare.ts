@@ -11,6 +11,7 @@ import { foldPadsIntoConvolutions } from "../../passes/graph/fold-pads.ts";
 import { foldScalesIntoConvolutions } from "../../passes/graph/fold-scales.ts";
 import { forwardIdentities } from "../../passes/graph/forward-identities.ts";
 import { fuseGroups } from "../../passes/graph/fuse-groups.ts";
+import { selectWinograd } from "../../passes/graph/select-winograd.ts";
 import { dropDead } from "../../passes/graph/rewriting.ts";
 import type { Machine } from "../../passes/schedule/library/plan.ts";
 import { inferGraph } from "../operators/infer.ts";
@@ -58,7 +59,8 @@ export function patternOf(n: Node): ReturnType<Parameters<typeof fuseGroups>[1]>
   return lookupRow(n.op, n.domain, n.opset)?.pattern ?? "opaque";
 }
 
-/** Groups and layouts for a target. */
-export function layOut(graph: Graph, machine: Machine): FusedGraph {
-  return assignLayouts(fuseGroups(graph, patternOf), machine);
+/** Algorithms, groups and layouts for a target. Under strict math every convolution stays the direct one. */
+export function layOut(graph: Graph, machine: Machine, math: MathPolicy = "default"): FusedGraph {
+  const chosen = math === "strict" ? graph : selectWinograd(graph, machine);
+  return assignLayouts(fuseGroups(chosen, patternOf), machine);
 }

@@ -90,19 +90,20 @@ function scheduleAccumulation(s: Schedule, conv: BlockRef, facts: ConvFacts): vo
     axes.flatMap((a) => (a.kind === kind && a.loop ? [loopRef(a.loop)] : [])).filter(isInner);
   const spatial = of("spatial");
   const reductions = of("reduction");
-  const lane = spatial.at(-1)!;
+  // No lanes where one number serves all: one channel of one pixel.
+  const lane = spatial.slice(-1);
   // Channel blocks innermost: each broadcast pixel serves all of them and is dead afterwards.
   const blocks = axes[1]!.loop?.var.id;
   const tile = [...spatial.slice(0, -1)].sort((a, b) => Number(a.id === blocks) - Number(b.id === blocks));
   const dense = facts.channelUnroll > 1 && reductions.length === 3;
   if (dense) {
     const [icOuter, icInner] = s.split(reductions[0]!, { factor: facts.channelUnroll, tail: "exact" });
-    s.reorder(icOuter, ...reductions.slice(1), icInner, ...tile, lane);
+    s.reorder(icOuter, ...reductions.slice(1), icInner, ...tile, ...lane);
     s.decomposeReduction(conv, icOuter);
     s.unroll(icInner);
     s.annotate(icInner, "schedule_barrier", true);
   } else {
-    s.reorder(...reductions, ...tile, lane);
+    s.reorder(...reductions, ...tile, ...lane);
     if (reductions[0]) s.decomposeReduction(conv, reductions[0]);
     const window = reductions.reduce((p, l) => p * s.extent(l)!, 1);
     if (reductions.length > 0 && window <= 64) {
@@ -114,12 +115,12 @@ function scheduleAccumulation(s: Schedule, conv: BlockRef, facts: ConvFacts): vo
   s.setScope(conv, block.writes[0]!.buffer.name, "register");
 }
 /** Unrolls the tile loops and vectorizes the lane loop of the accumulation and of its initialisation. */
-function unrollTile(s: Schedule, conv: BlockRef, tile: readonly LoopRef[], lane: LoopRef): void {
+function unrollTile(s: Schedule, conv: BlockRef, tile: readonly LoopRef[], lane: readonly LoopRef[]): void {
   for (const l of tile) s.unroll(l);
-  s.vectorize(lane);
+  for (const l of lane) s.vectorize(l);
   const init = s.blocks().find((b) => b.name === `${conv.name}_init`);
   if (!init) return;
   const loops = s.loops(init).slice(4);
   for (const l of loops.slice(0, -1)) s.unroll(l);
-  s.vectorize(loops.at(-1)!);
+  if (lane.length > 0) s.vectorize(loops.at(-1)!);
 }

@@ -13,8 +13,15 @@ import { scheduleMatmul } from "./matmul.ts";
 import type { Recipe, RecipeContext } from "./recipe.ts";
 import { scheduleReductions } from "./reduction.ts";
 import { stagesOf } from "./structure.ts";
+import { scheduleWinograd } from "./winograd.ts";
 
-const recipes: readonly Recipe[] = [scheduleConvolution, scheduleMatmul, scheduleReductions, scheduleElementwise];
+const recipes: readonly Recipe[] = [
+  scheduleWinograd,
+  scheduleConvolution,
+  scheduleMatmul,
+  scheduleReductions,
+  scheduleElementwise,
+];
 
 /** Schedules a freshly built program for a machine. Never fails: a program that no recipe takes keeps its plain loops. */
 export function defaultSchedule(program: Program, context: RecipeContext): Schedule {

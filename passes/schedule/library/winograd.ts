@@ -1,0 +1,151 @@
+/**
+ * Winograd convolution by blocks of tile rows: the block's transformed inputs stay in L2; for each tile of output channels
+ * the products accumulate in registers (tiles × channel blocks), are transformed back, and leave through the epilogue.
+ */
+import { constantValue } from "../../../ir/expr/build.ts";
+import type { Block } from "../../../ir/loop/program.ts";
+import type { BlockRef, LoopRef } from "../primitive.ts";
+import type { Schedule } from "../schedule.ts";
+import { findBlock, loopRef } from "../tree.ts";
+import { parallelOuter, vectorizeHalos } from "./common.ts";
+import { bestPoints, type Machine, unrolledChannels } from "./plan.ts";
+import type { Recipe, RecipeContext } from "./recipe.ts";
+import { loopOfAxis, stagesOf } from "./structure.ts";
+
+const stageNamed = (s: Schedule, op: string): Block | undefined =>
+  stagesOf(s.program).find((t) => t.block.annotations?.op === op)?.block;
+const applies = (s: Schedule): boolean => stageNamed(s, "WinogradProduct") !== undefined;
+const extents = (b: Block): number[] => b.iterVars.map((v) => constantValue(v.extent)!);
+
+export const scheduleWinograd: Recipe = { name: "winograd", applies, schedule };
+
+interface Plan {
+  /** Outputs of a tile and axis. */
+  readonly m: number;
+  /** Tile rows of a block; divides all tile rows. */
+  readonly rows: number;
+  readonly tileRows: number;
+  readonly tileColumns: number;
+  /** Channel blocks of a register tile, as the weights are packed. */
+  readonly vectors: number;
+  readonly depth: number;
+}
+function planOf(s: Schedule, machine: Machine, threads: number): Plan {
+  const product = stageNamed(s, "WinogradProduct")!;
+  const [, square, tiles, , , depth] = extents(product) as [number, number, number, number, number, number];
+  const m = Math.sqrt(square) - 2;
+  const epilogue = stagesOf(s.program)
+    .filter((t) => t.kind === "elementwise")
+    .at(-1)!.block;
+  const [, , height] = extents(epilogue) as [number, number, number];
+  const tileRows = Math.ceil(height / m);
+  const tileColumns = tiles / tileRows;
+  const made = new Set([...product.writes, ...stageNamed(s, "WinogradInput")!.writes].map((r) => r.buffer.id));
+  const weights = product.reads.find((r) => !made.has(r.buffer.id))!.buffer;
+  const vectors = constantValue(weights.shape.at(-1)!)! / machine.lanes;
+  const bytesOfRows = (rows: number): number => 4 * square * rows * tileColumns * (depth + vectors * machine.lanes);
+  let rows = 1;
+  for (let r = 1; r <= tileRows; r++) {
+    const parallelEnough = threads <= 1 || tileRows / r >= 2 * threads || tileRows < 2 * threads;
+    if (tileRows % r === 0 && r * tileColumns <= 36 && bytesOfRows(r) <= 0.7 * machine.l2Bytes && parallelEnough)
+      rows = r;
+  }
+  return { m, rows, tileRows, tileColumns, vectors, depth };
+}
+
+function schedule(s: Schedule, { machine, threads }: RecipeContext): void {
+  const p = planOf(s, machine, threads);
+  const input = s.block(stageNamed(s, "WinogradInput")!.name);
+  const product = s.block(stageNamed(s, "WinogradProduct")!.name);
+  const output = s.block(stageNamed(s, "WinogradOutput")!.name);
+  const epilogue = s.block(
+    stagesOf(s.program)
+      .filter((t) => t.kind === "elementwise")
+      .at(-1)!.block.name,
+  );
+  const collect = s.cacheWrite(product, findBlock(s.program, product.id)!.writes[0]!.buffer.name, "register");
+  const [n, co, h, w, lane] = s.loops(epilogue) as [LoopRef, LoopRef, LoopRef, LoopRef, LoopRef];
+  const [block, row] = s.split(h, { factor: p.rows * p.m, tail: tailOf(s, h, p.rows * p.m) });
+  const [tileRow, i] = s.split(row, { factor: p.m, tail: "exact" });
+  const [tileColumn, j] = s.split(w, { factor: p.m, tail: tailOf(s, w, p.m) });
+  const [coTile, coBlock] = s.split(co, { factor: p.vectors, tail: "exact" });
+  s.reorder(n, block, coTile, tileRow, tileColumn, i, j, coBlock, lane);
+  s.vectorize(lane);
+  s.computeAt(output, coTile);
+  s.vectorize(s.loops(output).at(-1)!);
+  s.computeAt(collect, coTile);
+  scheduleProducts(s, product, collect, p, machine);
+  s.computeAt(input, block);
+  s.vectorize(s.loops(input).at(-1)!);
+  vectorizeHalos(s, machine);
+  const work = p.rows * p.tileColumns * (p.m + 2) ** 2 * p.depth * p.vectors * machine.lanes;
+  if (s.extent(block)! >= 2 * threads) parallelOuter(s, [n, block], threads, work * s.extent(coTile)!);
+  else parallelChannels(s, input, coTile, threads, work);
+}
+const tailOf = (s: Schedule, l: LoopRef, factor: number): "exact" | "guard" =>
+  s.extent(l)! % factor === 0 ? "exact" : "guard";
+
+/** Few blocks: the transform runs in parallel over tiles, then the channel tiles do. */
+function parallelChannels(s: Schedule, input: BlockRef, coTile: LoopRef, threads: number, work: number): void {
+  if (threads <= 1) return;
+  const tiles = s
+    .loops(input)
+    .slice(2)
+    .find((l) => s.extent(l)! > 1);
+  if (tiles && s.probe("parallel", { loop: tiles }) === undefined) s.parallel(tiles);
+  if (s.probe("parallel", { loop: coTile }) === undefined) parallelOuter(s, [coTile], threads, work);
+}
+
+/** position → tiles of `points` transformed tiles → input channels, with the register tile unrolled inside. */
+function scheduleProducts(s: Schedule, product: BlockRef, collect: BlockRef, p: Plan, machine: Machine): void {
+  const depth = 3;
+  const inner = s.loops(collect).slice(depth);
+  const byAxis = (b: BlockRef, axis: number, from: number): LoopRef | undefined => {
+    const block = findBlock(s.program, b.id)!;
+    const l = loopOfAxis(s.program, block, axis);
+    return l &&
+      s
+        .loops(b)
+        .slice(from)
+        .some((x) => x.id === l.var.id)
+      ? loopRef(l)
+      : undefined;
+  };
+  const position = byAxis(collect, 1, depth);
+  const tiles = byAxis(collect, 2, depth)!;
+  const blocks = byAxis(collect, 3, depth);
+  const lane = inner.at(-1)!;
+  const count = s.extent(tiles)!;
+  const points = bestPoints(
+    machine,
+    { vectorBlocks: p.vectors, extent: count, depth: p.depth, outputBytes: 0 },
+    p.vectors,
+  );
+  const [tileOuter, point] = s.split(tiles, { factor: points, tail: count % points === 0 ? "exact" : "shift-inwards" });
+  s.reorder(...[position, tileOuter, point, blocks, lane].filter((l) => l !== undefined));
+  s.computeAt(product, tileOuter);
+  const from = s.loops(collect).findIndex((l) => l.id === tileOuter.id) + 1;
+  const ic = byAxis(product, 5, from)!;
+  const rest = [byAxis(product, 2, from), byAxis(product, 3, from)].filter((l) => l !== undefined);
+  const ownLane = s
+    .loops(product)
+    .slice(from)
+    .find((l) => l.id === byAxis(product, 4, from)?.id)!;
+  const unit = s
+    .loops(product)
+    .slice(from)
+    .filter((l) => ![ic, ownLane, ...rest].some((x) => x.id === l.id));
+  const unroll = unrolledChannels(p.depth, machine.lanes);
+  const [icOuter, icInner] = s.split(ic, { factor: unroll, tail: "exact" });
+  s.reorder(...unit, icOuter, icInner, ...rest, ownLane);
+  const init = s.decomposeReduction(product, icOuter);
+  s.unroll(icInner);
+  s.annotate(icInner, "schedule_barrier", true);
+  for (const l of rest) s.unroll(l);
+  s.vectorize(ownLane);
+  const initLoops = s.loops(init).slice(from);
+  for (const l of initLoops.slice(0, -1)) s.unroll(l);
+  s.vectorize(initLoops.at(-1)!);
+  for (const l of [point, blocks]) if (l) s.unroll(l);
+  s.vectorize(lane);
+}

@@ -1,0 +1,215 @@
+/**
+ * WinogradConv (made by passes/graph/select-winograd.ts): a 3×3 convolution of stride 1 as input transform, one matrix
+ * product for each of the alpha² transformed positions, and output transform.
+ */
+import {
+  add,
+  binary,
+  constant,
+  type ExprLike,
+  floordiv,
+  floormod,
+  mul,
+  sub,
+  unary,
+  variable,
+} from "../../../ir/expr/build.ts";
+import { dtype } from "../../../ir/expr/dtype.ts";
+import type { Expr } from "../../../ir/expr/expr.ts";
+import { lastBlocked } from "../../../ir/graph/layout.ts";
+import { letIn, seq, store } from "../../../ir/loop/build.ts";
+import { sum, type Tensor } from "../../../ir/loop/compute.ts";
+import type { Stmt } from "../../../ir/loop/program.ts";
+import type { IdSource } from "../../../ir/support/ids.ts";
+import { winogradMatrices } from "../../../passes/graph/winograd-transforms.ts";
+import { type ComputeContext, type NodeContext, type OperatorRow, ownDomain, type StaticType } from "../row.ts";
+
+interface Facts {
+  readonly m: number;
+  readonly alpha: number;
+  readonly pads: readonly number[];
+  /** Tiles along height and width. */
+  readonly tiles: readonly [number, number];
+  readonly output: readonly number[];
+}
+function facts(c: NodeContext): Facts {
+  const [n, , h, w] = c.require(0).dims as [number, number, number, number];
+  const m = c.attributes.int("tile", 4);
+  const pads = c.attributes.ints("pads") ?? [0, 0, 0, 0];
+  const outHeight = h + pads[0]! + pads[2]! - 2;
+  const outWidth = w + pads[1]! + pads[3]! - 2;
+  const tiles = [Math.ceil(outHeight / m), Math.ceil(outWidth / m)] as const;
+  return { m, alpha: m + 2, pads, tiles, output: [n, c.require(1).dims[1]!, outHeight, outWidth] };
+}
+const infer = (c: NodeContext): StaticType[] => [{ dtype: "float32", dims: facts(c).output }];
+
+/** Assigns values to fresh variables while statements are collected inside out. */
+class Lets {
+  readonly #ids: IdSource;
+  readonly #bound: { readonly v: ReturnType<typeof variable>; readonly value: Expr }[] = [];
+  constructor(ids: IdSource) {
+    this.#ids = ids;
+  }
+  bind(value: Expr): Expr {
+    if (value.kind === "var" || value.kind === "const") return value;
+    const v = variable(this.#ids, "t", value.dtype);
+    this.#bound.push({ v, value });
+    return v;
+  }
+  around(body: Stmt): Stmt {
+    return this.#bound.reduceRight<Stmt>((inner, b) => letIn(b.v, b.value, inner), body);
+  }
+}
+
+const float = dtype("float32");
+/** coefficient · value, with products by ±1 written as the value or its negation by the caller. */
+function combine(lets: Lets, terms: readonly { readonly factor: number; readonly value: Expr }[]): Expr | undefined {
+  let total: Expr | undefined;
+  const positiveFirst = [...terms].sort((a, b) => Number(b.factor === 1) - Number(a.factor === 1));
+  for (const { factor, value } of positiveFirst) {
+    if (factor === 0) continue;
+    if (total === undefined)
+      total =
+        factor === 1 ? value : factor === -1 ? unary("neg", value) : binary("mul", value, constant(float, factor));
+    else if (factor === 1) total = binary("add", total, value);
+    else if (factor === -1) total = binary("sub", total, value);
+    else total = binary("add", total, binary("mul", value, constant(float, factor)));
+  }
+  return total && lets.bind(total);
+}
+/** matrix · values; rows that are each other's mirror (even ± odd part) share both parts. */
+function applyMatrix(lets: Lets, matrix: readonly (readonly number[])[], values: readonly Expr[]): Expr[] {
+  const result: (Expr | undefined)[] = matrix.map(() => undefined);
+  matrix.forEach((row, i) => {
+    if (result[i] !== undefined) return;
+    const j = matrix.findIndex((other, k) => k > i && result[k] === undefined && mirrors(row, other));
+    const part = (keep: (column: number) => boolean) =>
+      combine(
+        lets,
+        row.flatMap((factor, column) => (keep(column) ? [{ factor, value: values[column]! }] : [])),
+      );
+    if (j < 0) {
+      result[i] = part(() => true);
+      return;
+    }
+    const even = part((column) => row[column] === matrix[j]![column])!;
+    const odd = part((column) => row[column] !== matrix[j]![column])!;
+    result[i] = lets.bind(binary("add", even, odd));
+    result[j] = lets.bind(binary("sub", even, odd));
+  });
+  return result.map((r) => r!);
+}
+/** Whether two rows agree in some columns and are opposite in the others, both more than one. */
+function mirrors(a: readonly number[], b: readonly number[]): boolean {
+  const used = a.flatMap((x, i) => (x === 0 && b[i] === 0 ? [] : [i]));
+  const same = used.filter((i) => a[i] === b[i]).length;
+  const opposite = used.filter((i) => a[i] === -b[i]!).length;
+  return same + opposite === used.length && same > 0 && opposite > 0;
+}
+/** matrix · values · matrixᵀ of a square of values. */
+function transformSquare(
+  lets: Lets,
+  matrix: readonly (readonly number[])[],
+  values: readonly (readonly Expr[])[],
+): Expr[][] {
+  const columns = values[0]!.map((_, q) =>
+    applyMatrix(
+      lets,
+      matrix,
+      values.map((row) => row[q]!),
+    ),
+  );
+  return matrix.map((_, a) =>
+    applyMatrix(
+      lets,
+      matrix,
+      columns.map((column) => column[a]!),
+    ),
+  );
+}
+
+function compute(c: ComputeContext): Tensor[] {
+  const f = facts(c);
+  const { builder } = c;
+  const x = c.input(0);
+  const u = c.input(1);
+  const bias = c.optional(2);
+  const lanes = x.layout.dims.at(-1)?.modulus ?? 1;
+  const { input, output } = winogradMatrices(f.m);
+  const [batch, channels, outHeight, outWidth] = f.output as [number, number, number, number];
+  const inputChannels = x.dims[1]!;
+  const count = f.tiles[0] * f.tiles[1];
+  const square = f.alpha * f.alpha;
+  const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
+  const blocks = (n: number): number => Math.ceil(n / lanes);
+
+  const v = builder.declare("winograd_input", "float32", [batch, square, count, inputChannels], lastBlocked(4, lanes));
+  builder.statements(
+    "winograd_input",
+    { n: batch, t: count, c_o: blocks(inputChannels), c_i: lanes },
+    (n, t, co, ci) => {
+      const lets = new Lets(builder.ids);
+      const channel = add(mul(co, lanes), ci);
+      const at = (tile: Expr, offset: number, pad: number): Expr => sub(add(mul(tile, f.m), offset), pad);
+      const data = range(f.alpha).map((p) =>
+        range(f.alpha).map((q) =>
+          lets.bind(
+            x.at(n, channel, at(floordiv(t, f.tiles[1]), p, f.pads[0]!), at(floormod(t, f.tiles[1]), q, f.pads[1]!)),
+          ),
+        ),
+      );
+      const stored = transformSquare(lets, input, data).flatMap((row, a) =>
+        row.map((value, b) => builder.storeAt(v, [n, a * f.alpha + b, t, channel], value)),
+      );
+      return { body: lets.around(seq(stored)), writes: [builder.regionAt(v, [n, [0, square], t, channel])] };
+    },
+    { annotations: { op: "WinogradInput" } },
+  );
+
+  const ic = builder.reduceAxis("ic", inputChannels);
+  const product = builder.compute(
+    "winograd_product",
+    "float32",
+    [batch, square, count, channels],
+    (n, xi, t, o) => sum(mul(v.at(n!, xi!, t!, ic.var), u.at(xi!, o!, ic.var)), ic),
+    { layout: lastBlocked(4, lanes), annotations: { op: "WinogradProduct" } },
+  );
+
+  const y = builder.declare("winograd_output", "float32", [batch, count, f.m, f.m, channels], lastBlocked(5, lanes));
+  builder.statements(
+    "winograd_output",
+    { n: batch, t: count, c_o: blocks(channels), c_i: lanes },
+    (n, t, co, ci) => {
+      const lets = new Lets(builder.ids);
+      const channel = add(mul(co, lanes), ci);
+      const data = range(f.alpha).map((a) =>
+        range(f.alpha).map((b) => lets.bind(product.at(n, a * f.alpha + b, t, channel))),
+      );
+      const stored = transformSquare(lets, output, data).flatMap((row, i) =>
+        row.map((value, j) => builder.storeAt(y, [n, t, i, j, channel], value)),
+      );
+      return { body: lets.around(seq(stored)), writes: [builder.regionAt(y, [n, t, [0, f.m], [0, f.m], channel])] };
+    },
+    { annotations: { op: "WinogradOutput" } },
+  );
+
+  const value = (n: Expr, o: Expr, h: Expr, w: Expr): Expr => {
+    const tile: ExprLike = add(mul(floordiv(h, f.m), f.tiles[1]), floordiv(w, f.m));
+    const element = y.at(n, tile, floormod(h, f.m), floormod(w, f.m), o);
+    return bias ? add(element, bias.at(o)) : element;
+  };
+  const layout = c.layout(0);
+  return [
+    builder.compute(
+      "winograd",
+      "float32",
+      [batch, channels, outHeight, outWidth],
+      (n, o, h, w) => value(n!, o!, h!, w!),
+      { ...(layout ? { layout } : {}) },
+    ),
+  ];
+}
+
+export const winogradRows: readonly OperatorRow[] = [
+  { op: "WinogradConv", domain: ownDomain, pattern: "contraction", infer, compute },
+];
