@@ -20,7 +20,7 @@ import type { Expr } from "../../../ir/expr/expr.ts";
 import { inRange, reduce, type Tensor } from "../../../ir/loop/compute.ts";
 import { abs, clampIndex, isNaN, like, literal, workingType } from "../expressions.ts";
 import type { ComputeContext, NodeContext, OperatorRow, StaticType } from "../row.ts";
-import { checkType, floats, product, range } from "../shape-rules.ts";
+import { checkType, floats, product } from "../shape-rules.ts";
 import { outputStage, reduceStage } from "../stages.ts";
 import { readWindow, type Window } from "../window.ts";
 
