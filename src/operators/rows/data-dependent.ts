@@ -75,11 +75,15 @@ function unique(c: NodeContext): TensorValue[] {
   const place = (k: number, j: number): number => (Math.floor(j / inner) * n + k) * inner + (j % inner);
   const keys = range(n).map((k) => range(outer * inner).map((j) => elementAt(x, place(k, j))));
   const groups = new Map<string, number[]>();
-  keys.forEach((key, k) => groups.set(key.join(), [...(groups.get(key.join()) ?? []), k]));
+  for (const [k, key] of keys.entries()) {
+    const own = groups.get(key.join());
+    if (own) own.push(k);
+    else groups.set(key.join(), [k]);
+  }
   const members = [...groups.values()];
   if (c.attributes.int("sorted", 1) !== 0) members.sort((a, b) => compareKeys(keys[a[0]!]!, keys[b[0]!]!));
   const inverse = Array<number>(n).fill(0);
-  members.forEach((m, g) => m.forEach((k) => (inverse[k] = g)));
+  for (const [g, m] of members.entries()) for (const k of m) inverse[k] = g;
   const count = members.length;
   const shape = dims.map((extent, a) => (a === along ? count : extent));
   const values = range(product(shape)).map((i) => {

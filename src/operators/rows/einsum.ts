@@ -43,9 +43,8 @@ function parse(c: NodeContext): Equation {
 }
 function extentsOf(c: NodeContext, inputs: readonly (readonly string[])[], dims: readonly (readonly number[])[]) {
   const seen = new Map<string, number[][]>();
-  inputs.forEach((labels, i) => {
-    labels.forEach((l, a) => seen.set(l, [...(seen.get(l) ?? []), [dims[i]![a]!]]));
-  });
+  for (const [i, labels] of inputs.entries())
+    for (const [a, l] of labels.entries()) seen.set(l, [...(seen.get(l) ?? []), [dims[i]![a]!]]);
   return new Map([...seen].map(([l, each]) => [l, broadcastDims(c, each)[0]!] as const));
 }
 /** The ellipsis, then every label that occurs once, in alphabetical order. */
