@@ -103,7 +103,8 @@ function scheduleAccumulation(s: Schedule, conv: BlockRef, facts: ConvFacts): vo
     s.unroll(icInner);
     s.annotate(icInner, "schedule_barrier", true);
   } else {
-    s.reorder(...reductions, ...tile, ...lane);
+    const nest = [...reductions, ...tile, ...lane];
+    if (nest.length > 1) s.reorder(...nest);
     if (reductions[0]) s.decomposeReduction(conv, reductions[0]);
     const window = reductions.reduce((p, l) => p * s.extent(l)!, 1);
     if (reductions.length > 0 && window <= 64) {

@@ -34,7 +34,10 @@ function windowAttributes(s: Source, kernel: readonly number[], dilate = true) {
   const stride = s.pick([1, 1, 1, 2, 2, 3]);
   const strides = kernel.map(() => (s.chance(0.85) ? stride : s.int(1, 3)));
   const dilations = kernel.map(() => (dilate && s.chance(0.15) ? s.int(2, 3) : 1));
-  const mode = s.pick(["same", "same", "none", "random", "random", "SAME_UPPER", "SAME_LOWER", "VALID"]);
+  const dilated = dilations.some((d) => d > 1);
+  // ONNX Runtime does not dilate windows that it pads by itself.
+  const automatic = dilated ? ["VALID"] : ["SAME_UPPER", "SAME_LOWER", "VALID"];
+  const mode = s.pick(["same", "same", "none", "random", "random", ...automatic]);
   const half = kernel.map((k, i) => ((k - 1) * dilations[i]!) >> 1);
   const padding =
     mode === "same"
@@ -47,7 +50,7 @@ function windowAttributes(s: Source, kernel: readonly number[], dilate = true) {
   return {
     ...padding,
     ...(s.chance(0.8) ? { strides } : {}),
-    ...(dilations.some((d) => d > 1) ? { dilations } : {}),
+    ...(dilated ? { dilations } : {}),
     ...(s.chance(0.8) ? { kernel_shape: kernel } : {}),
   };
 }
@@ -155,6 +158,7 @@ export function activation(s: Source, x: Known): Known {
   }
   if (op === "Sqrt") return s.one(op, [s.one("Abs", [x])]);
   if (op === "Exp") return s.one(op, [s.one("Clip", [x, s.scalar(-3), s.scalar(3)])]);
+  if (op === "Mish" && s.opset < 18) return s.one("Mul", [x, s.one("Tanh", [s.one("Softplus", [x])])]);
   if (op === "Gelu" && s.opset < 20) return gelu(s, x);
   if (op === "Swish") return s.one("Mul", s.chance(0.5) ? [x, s.one("Sigmoid", [x])] : [s.one("Sigmoid", [x]), x]);
   if (op === "ThresholdedRelu" && !x.exact) return x;
