@@ -5,10 +5,10 @@
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
-const entry = new URL("../dist/src/cli/command-line.js", import.meta.url);
+const entry = new URL("../dist/src/cli/main.js", import.meta.url);
 if (!existsSync(fileURLToPath(entry))) {
   process.stderr.write("the TypeScript is not compiled yet; run `npm run setup` first\n");
   process.exit(7);
 }
-const { runCommandLine } = await import(entry.href);
-process.exitCode = await runCommandLine(["demo", ...process.argv.slice(2)]);
+process.argv.splice(2, 0, "demo");
+await import(entry.href);

@@ -5,7 +5,6 @@ import { nearest } from "../../ir/support/nearest.ts";
 import { reportError } from "./errors.ts";
 import { fills } from "./feeds.ts";
 import { imageFits, imageLayouts, normalizations } from "./image-input.ts";
-import { endCleanlyWhenInterrupted } from "./interrupt.ts";
 import { collectInput, collectShape, numberList, oneOf, positiveNumber, wholeNumber } from "./options.ts";
 import { type CommonOptions, openTerminal, type Terminal } from "./terminal.ts";
 import { emissions } from "./verbs/compile-options.ts";
@@ -16,7 +15,6 @@ type Verb<O> = (argument: string, options: O, terminal: Terminal) => Promise<num
 
 /** Runs a command line (without `node` and the script) and gives its exit status. */
 export async function runCommandLine(argv: readonly string[]): Promise<number> {
-  endCleanlyWhenInterrupted();
   const run = new CommandLine();
   try {
     await run.program.parseAsync([...argv], { from: "user" });
@@ -103,6 +101,7 @@ class CommandLine {
       const options = command.opts<O>();
       this.terminal = openTerminal(options);
       if (command.registeredArguments[0]?.name() === "model") this.modelPath = argument;
+      this.terminal.detail(`tilewright ${packageVersion()}: ${command.name()} ${argument}`.trimEnd());
       const verb = await load();
       this.status = await verb(argument, options, this.terminal);
     });
