@@ -24,12 +24,65 @@ export function packConstant(value: TensorValue, layout: Layout | undefined, tar
   scatterInto(out, source, value.dims, layout);
 }
 
-/** out[physical(i)] = source[i] for every logical index; per axis, the physical offset of each coordinate is tabulated. */
+/** Longest run of logical indices whose physical offsets are tabulated together. */
+const longestRun = 8192;
+/** Runs copied side by side: blocked layouts put the elements of so many next to each other. */
+const runsAtOnce = 16;
+
+/**
+ * out[physical(i)] = source[i] for every logical index i. Physical offsets add up over the axes: trailing axes share one
+ * table, so that even pointwise kernels have a long innermost loop.
+ */
 function scatterInto(out: TypedArray, source: TypedArray, dims: readonly number[], layout: Layout): void {
+  const tables = axisOffsets(dims, layout);
+  let inner: Offsets = Int32Array.of(0);
+  while (tables.length > 0 && inner.length * tables.at(-1)!.length <= longestRun) inner = sumsOf(tables.pop()!, inner);
+  const outer = tables.pop() ?? Int32Array.of(0);
+  // Typed arrays of any kind store and load alike.
+  const run: Run = { target: out as Float32Array, values: source as Float32Array, outer, inner };
+  let position = 0;
+  const walk = (axis: number, base: number): void => {
+    if (axis === tables.length) {
+      for (let first = 0; first < outer.length; first += runsAtOnce)
+        scatterRuns(run, first, { base, position: position + first * inner.length });
+      position += outer.length * inner.length;
+      return;
+    }
+    for (const offset of tables[axis]!) walk(axis + 1, base + offset);
+  };
+  walk(0, 0);
+}
+
+type Offsets = Int32Array<ArrayBuffer>;
+interface Run {
+  readonly target: Float32Array;
+  readonly values: Float32Array;
+  readonly outer: Offsets;
+  readonly inner: Offsets;
+}
+
+/** Copies the runs of some coordinates of the outer axis, all of them in step. */
+function scatterRuns(run: Run, first: number, at: { base: number; position: number }): void {
+  const { target, values, outer, inner } = run;
+  const last = Math.min(first + runsAtOnce, outer.length);
+  const { base, position } = at;
+  for (let j = 0; j < inner.length; j++) {
+    const place = base + inner[j]!;
+    let from = position + j;
+    for (let i = first; i < last; i++) {
+      target[place + outer[i]!] = values[from]!;
+      from += inner.length;
+    }
+  }
+}
+
+/** What each coordinate of each axis adds to the physical offset, in elements. */
+function axisOffsets(dims: readonly number[], layout: Layout): Offsets[] {
   const shape = physicalShape(layout, dims);
+  invariant(elementCount(shape) < 2 ** 31, "a constant has fewer than 2^31 elements");
   const strides = shape.map((_, i) => elementCount(shape.slice(i + 1)));
-  const offsets = dims.map((extent, axis) => {
-    const table = new Float64Array(extent);
+  return dims.map((extent, axis) => {
+    const table = new Int32Array(extent);
     layout.dims.forEach((d, k) => {
       if (d.axis !== axis) return;
       for (let i = 0; i < extent; i++) {
@@ -39,17 +92,12 @@ function scatterInto(out: TypedArray, source: TypedArray, dims: readonly number[
     });
     return table;
   });
-  const inner = offsets.at(-1) ?? new Float64Array(1);
-  const target = out as Float32Array;
-  const values = source as Float32Array;
-  let position = 0;
-  const walk = (axis: number, base: number): void => {
-    if (axis >= dims.length - 1) {
-      for (let i = 0; i < inner.length; i++) target[base + inner[i]!] = values[position++]!;
-      return;
-    }
-    const table = offsets[axis]!;
-    for (let i = 0; i < table.length; i++) walk(axis + 1, base + table[i]!);
-  };
-  walk(0, 0);
+}
+
+/** outer[i] + inner[j] for every i and j, j fastest. */
+function sumsOf(outer: Offsets, inner: Offsets): Offsets {
+  const sums = new Int32Array(outer.length * inner.length);
+  for (const [i, base] of outer.entries())
+    for (let j = 0; j < inner.length; j++) sums[i * inner.length + j] = base + inner[j]!;
+  return sums;
 }
