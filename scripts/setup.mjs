@@ -7,6 +7,8 @@
 //   --no-build    the same, under its own name
 //   --no-install  prints what is missing instead of installing Debian packages
 //   LLVM_CONFIG   the llvm-config to use
+//
+// In a project that has tilewright among its packages: npm --prefix node_modules/tilewright run setup
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
@@ -20,13 +22,16 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
+import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
+/** Installed as a package there are neither a lock file nor sources: npm has done the rest, the add-on is left. */
+const isCheckout = existsSync(join(root, "package-lock.json"));
 const argv = process.argv.slice(2);
 const forTest = argv.includes("--for") && argv[argv.indexOf("--for") + 1] === "test";
-const buildTypeScript = !forTest && !argv.includes("--no-build");
+const buildTypeScript = isCheckout && !forTest && !argv.includes("--no-build");
 const mayInstall = !argv.includes("--no-install");
 
 const oldestLlvm = 19;
@@ -234,7 +239,8 @@ function buildAddon(llvm) {
   const configured = join(build, "configured-for");
   if (existsSync(build) && readStamp(configured) !== identity) rmSync(build, { recursive: true });
   mkdirSync(build, { recursive: true });
-  const options = ["-DCMAKE_BUILD_TYPE=Release", `-DLLVM_CONFIG=${llvm.command}`];
+  const headers = join(dirname(createRequire(join(root, "package.json")).resolve("node-api-headers")), "include");
+  const options = ["-DCMAKE_BUILD_TYPE=Release", `-DLLVM_CONFIG=${llvm.command}`, `-DNODE_API_HEADERS=${headers}`];
   run("configure the native add-on", "cmake", ["-S", join(root, "native", "addon"), "-B", build, ...options]);
   writeFileSync(configured, identity);
   run("build the native add-on", "cmake", ["--build", build, "--parallel", "2"]);
@@ -257,7 +263,7 @@ function compileTypeScript() {
 const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
 if (major < 20 || (major === 20 && minor < 19)) fail(`Node 20.19 or newer is needed, this is ${process.versions.node}`);
 const start = performance.now();
-installPackages();
+if (isCheckout) installPackages();
 buildAddon(ensureLlvm());
 if (buildTypeScript) compileTypeScript();
 say(`ready in ${((performance.now() - start) / 1000).toFixed(1)} s`);
