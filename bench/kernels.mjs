@@ -8,7 +8,8 @@
  *   --assembly FOLDER keeps each kernel's assembly
  *
  * "roof" is the share of the lower of the two limits: multiply-adds at the measured peak, or the bytes touched at the
- * bandwidth of the cache level that holds them. Inputs lie in the caches as far as they fit.
+ * bandwidth of the cache level that holds them. Inputs lie in the caches as far as they fit. Rates count the direct
+ * algorithm's operations, so that Winograd's may exceed the peak.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -142,6 +143,7 @@ function kindOf(graph, group) {
     if (perGroup === 1) return "depthwise";
     return kernel.every((k) => k === 1) ? "pointwise" : "conv";
   }
+  if (op.startsWith("Winograd")) return "winograd";
   if (op === "MatMul" || op === "Gemm") return "matmul";
   if (op === "Softmax" || op === "Transpose" || op === "Concat" || op === "Resize") return op.toLowerCase();
   if (/Normalization$/.test(op)) return "norm";
@@ -211,12 +213,13 @@ function print() {
     "loop",
     "fma",
     "stack",
+    "spills",
     "256",
   ];
   printTable(headings, shown.map(tableRow));
-  const spilling = rows.filter((r) => r.loop?.multiplyAdds > 0 && r.loop.stackReferences > 0);
+  const spilling = rows.filter((r) => r.loop?.multiplyAdds > 0 && r.loop.vectorSpills > 0);
   const split = rows.filter((r) => r.loop?.multiplyAdds > 0 && r.loop.bits256 > 0);
-  process.stdout.write(`\n${rows.length} kernels; multiply-add loops with stack references: ${spilling.length}, `);
+  process.stdout.write(`\n${rows.length} kernels; multiply-add loops that spill vectors: ${spilling.length}, `);
   process.stdout.write(`with 256-bit instructions: ${split.length}\n`);
   for (const kind of new Set(rows.map((r) => r.kind))) {
     const shares = rows.filter((r) => r.kind === kind).map((r) => 100 * r.roofShare);
@@ -229,8 +232,8 @@ function print() {
 function tableRow(r) {
   const percent = (share) => (100 * share).toFixed(0);
   const rate = [r.us.toFixed(1), r.gflops.toFixed(1), percent(r.peakShare), r.gigabytesPerSecond.toFixed(1)];
-  const { instructions, multiplyAdds, stackReferences, bits256 } = r.loop ?? {};
-  const loop = [instructions, multiplyAdds, stackReferences, bits256].map((n) => n ?? "");
+  const { instructions, multiplyAdds, stackReferences, vectorSpills, bits256 } = r.loop ?? {};
+  const loop = [instructions, multiplyAdds, stackReferences, vectorSpills, bits256].map((n) => n ?? "");
   const ops = r.ops.length > 40 ? `${r.ops.slice(0, 39)}…` : r.ops;
   return [r.model, r.kind, r.shape, ops, ...rate, r.level, percent(r.bandwidthShare), percent(r.roofShare), ...loop];
 }

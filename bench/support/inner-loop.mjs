@@ -7,8 +7,8 @@ const vectorArithmetic = /^\s+v[a-z0-9]+\s.*%[xyz]mm/;
 
 /**
  * Of the innermost loops, the one with the most multiply-adds, else with the most vector instructions: how many
- * instructions it has, multiply-adds, references to the stack (spills and reloads), and instructions on 256-bit and
- * 512-bit registers. Undefined where the kernel has no loop.
+ * instructions it has, multiply-adds, references to the stack, those of them that move vectors (spills and reloads of
+ * accumulators), and instructions on 256-bit and 512-bit registers. Undefined where the kernel has no loop.
  */
 export function hottestLoop(assembly) {
   const loops = assembly.split(/^\s*\.cfi_startproc$/m).flatMap(innermostLoops);
@@ -39,11 +39,13 @@ function innermostLoops(functionText) {
 function composition({ lines, framePointer }) {
   const instructions = lines.filter((line) => /^\s+[a-z]/.test(line));
   const count = (pattern) => instructions.filter((line) => pattern.test(line)).length;
+  const stack = framePointer ? /\(%r[sb]p[,)]/ : /\(%rsp[,)]/;
   return {
     instructions: instructions.length,
     multiplyAdds: count(multiplyAdd),
     vectorInstructions: count(vectorArithmetic),
-    stackReferences: count(framePointer ? /\(%r[sb]p[,)]/ : /\(%rsp[,)]/),
+    stackReferences: instructions.filter((line) => stack.test(line)).length,
+    vectorSpills: instructions.filter((line) => stack.test(line) && /%[xyz]mm/.test(line)).length,
     bits256: count(/%ymm/),
     bits512: count(/%zmm/),
   };
