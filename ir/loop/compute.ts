@@ -228,17 +228,21 @@ export class ComputeBuilder {
   statements(
     name: string,
     extents: Readonly<Record<string, number>>,
-    instance: (...indices: Expr[]) => { readonly body: Stmt; readonly writes: readonly Region[] },
+    instance: (...indices: Expr[]) => {
+      readonly body: Stmt;
+      readonly writes: readonly Region[];
+      readonly reads?: readonly Region[];
+    },
     options: StageOptions = {},
   ): void {
     const axes = Object.entries(extents).map(([axis, extent]) => ({ var: this.#axis(axis, extent), extent }));
-    const { body, writes } = instance(...axes.map((a) => a.var));
+    const { body, writes, reads } = instance(...axes.map((a) => a.var));
     this.#emit(
       name,
       axes.map((a) => iterVar(a.var, a.extent)),
       body,
       writes,
-      options,
+      { ...options, ...(reads ? { reads } : {}) },
     );
   }
   /** A store at logical coordinates. */
@@ -246,8 +250,8 @@ export class ComputeBuilder {
     return store(t.buffer, this.#physical(t.layout, at.map(toExpr)), value);
   }
   /** The region at logical coordinates; a pair [min, extent] spans several along an axis that is not split. */
-  regionAt(t: Tensor, at: readonly (ExprLike | readonly [number, number])[]): Region {
-    const isSpan = (e: (typeof at)[number]): e is readonly [number, number] => Array.isArray(e);
+  regionAt(t: Tensor, at: readonly (ExprLike | readonly [ExprLike, number])[]): Region {
+    const isSpan = (e: (typeof at)[number]): e is readonly [ExprLike, number] => Array.isArray(e);
     const place = this.#physical(
       t.layout,
       at.map((e) => toExpr(isSpan(e) ? e[0] : e)),
@@ -305,7 +309,7 @@ export class ComputeBuilder {
     iters: readonly IterVar[],
     body: Stmt,
     writes: readonly Region[],
-    options: StageOptions,
+    options: StageOptions & { readonly reads?: readonly Region[] },
     init?: Stmt,
   ): void {
     const unique = this.#uniqueName(name);
@@ -315,7 +319,7 @@ export class ComputeBuilder {
       name: unique,
       iterVars: iters,
       bindings: loops.map((l) => l.var),
-      reads: readRegions(body, init, iters),
+      reads: options.reads ?? readRegions(body, init, iters),
       writes,
       body,
       ...(init ? { init } : {}),

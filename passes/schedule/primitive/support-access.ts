@@ -2,8 +2,8 @@
 import { constantValue } from "../../../ir/expr/build.ts";
 import type { Buffer, Expr } from "../../../ir/expr/expr.ts";
 import { freeVars, substitute, visit } from "../../../ir/expr/traverse.ts";
-import type { Block, For, Stmt } from "../../../ir/loop/program.ts";
-import { childExprs, childStmts } from "../../../ir/loop/traverse.ts";
+import type { Block, For, Let, Stmt } from "../../../ir/loop/program.ts";
+import { childExprs, childStmts, visitStmt } from "../../../ir/loop/traverse.ts";
 import type { BufferId, VarId } from "../../../ir/support/ids.ts";
 import { type Box, boxOf, type Limits } from "./support-box.ts";
 import { asInequalities, type Bounds, conjuncts, type Ranges } from "./support-linear.ts";
@@ -36,6 +36,7 @@ interface Walk {
 /** All accesses within `root` of the buffers that `wanted` holds (all, when absent), in program order. */
 export function collectAccesses(root: Stmt, wanted?: (id: BufferId) => boolean): Access[] {
   const found: Access[] = [];
+  const shaping = placeDeciding(root);
   const note = (kind: Access["kind"], buffer: Buffer, indices: readonly Expr[], at: Walk): void => {
     if (wanted && !wanted(buffer.id)) return;
     const { map, ...rest } = at;
@@ -53,8 +54,10 @@ export function collectAccesses(root: Stmt, wanted?: (id: BufferId) => boolean):
     for (const e of childExprs(s)) expr(e, at);
     if (s.kind === "store") note("store", s.buffer, s.indices, s.predicate ? { ...at, guarded: true } : at);
     if (s.kind === "for") walk(s.body, { ...at, loops: [...at.loops, s] });
-    else if (s.kind === "let") walk(s.body, { ...at, map: new Map(at.map).set(s.var.id, substitute(s.value, at.map)) });
-    else if (s.kind === "if") {
+    else if (s.kind === "let") {
+      const map = shaping.has(s.var.id) ? new Map(at.map).set(s.var.id, substitute(s.value, at.map)) : at.map;
+      walk(s.body, { ...at, map });
+    } else if (s.kind === "if") {
       const conditions = [...at.conditions, ...conjuncts(substitute(s.condition, at.map))];
       walk(s.then, { ...at, conditions, guarded: true });
       if (s.otherwise) walk(s.otherwise, { ...at, guarded: true });
@@ -66,18 +69,65 @@ export function collectAccesses(root: Stmt, wanted?: (id: BufferId) => boolean):
     if (b.predicate) expr(b.predicate, at);
     const map = new Map(at.map);
     for (const [i, v] of b.iterVars.entries()) map.set(v.var.id, substitute(b.bindings[i]!, at.map));
-    const inside: Walk = { ...at, map, block: b, conditions: [...at.conditions, ...predicate] };
-    if (b.init) walk(b.init, { ...inside, init: true });
-    walk(b.body, inside);
+    const conditions = [...at.conditions, ...predicate];
+    for (const a of ownAccesses(b)) {
+      if (wanted && !wanted(a.buffer.id)) continue;
+      found.push({
+        ...a,
+        indices: a.indices.map((e) => substitute(e, map)),
+        loops: [...at.loops, ...a.loops],
+        conditions: [...conditions, ...a.conditions.map((c) => substitute(c, map))],
+        guarded: at.guarded || a.guarded,
+      });
+    }
   };
   walk(root, { map: new Map(), loops: [], conditions: [], init: false, guarded: false });
   return found;
 }
 
+const placeDecidingVars = new WeakMap<Stmt, ReadonlySet<VarId>>();
+/** The let variables that indices or conditions within `root` depend on; others only carry data and need no substitution. */
+function placeDeciding(root: Stmt): ReadonlySet<VarId> {
+  const known = placeDecidingVars.get(root);
+  if (known) return known;
+  const needed = new Set<VarId>();
+  const need = (e: Expr): void => {
+    for (const v of freeVars(e)) needed.add(v);
+  };
+  const lets: Let[] = [];
+  visitStmt(root, (s) => {
+    if (s.kind === "let") lets.push(s);
+    else if (s.kind === "if") need(s.condition);
+    else if (s.kind === "block") {
+      s.bindings.forEach(need);
+      if (s.predicate) need(s.predicate);
+    }
+    if (s.kind === "store") s.indices.forEach(need);
+    for (const e of childExprs(s))
+      visit(e, (n) => {
+        if (n.kind === "load") n.indices.forEach(need);
+      });
+  });
+  // A value is bound before it is used: going backwards meets every user first.
+  for (const l of lets.reverse()) if (needed.has(l.var.id)) need(l.value);
+  placeDecidingVars.set(root, needed);
+  return needed;
+}
+
 /** The accesses of a block in terms of its own iteration variables. */
 export function blockAccesses(b: Block, wanted?: (id: BufferId) => boolean): Access[] {
-  const init = b.init ? collectAccesses(b.init, wanted).map((a) => ({ ...a, init: true, block: b })) : [];
-  return [...init, ...collectAccesses(b.body, wanted).map((a) => ({ ...a, block: b }))];
+  return ownAccesses(b).filter((a) => !wanted || wanted(a.buffer.id));
+}
+const accessesOfBlock = new WeakMap<Block, readonly Access[]>();
+/** Found once for each block: a schedule asks for them at every step. */
+function ownAccesses(b: Block): readonly Access[] {
+  let known = accessesOfBlock.get(b);
+  if (!known) {
+    const init = b.init ? collectAccesses(b.init).map((a) => ({ ...a, init: true, block: b })) : [];
+    known = [...init, ...collectAccesses(b.body).map((a) => ({ ...a, block: b }))];
+    accessesOfBlock.set(b, known);
+  }
+  return known;
 }
 
 /** Bounds of loop variables; loops with unknown extents are left out. */

@@ -2,18 +2,7 @@
  * WinogradConv (made by passes/graph/select-winograd.ts): a 3×3 convolution of stride 1 as input transform, one matrix
  * product for each of the alpha² transformed positions, and output transform.
  */
-import {
-  add,
-  binary,
-  constant,
-  type ExprLike,
-  floordiv,
-  floormod,
-  mul,
-  sub,
-  unary,
-  variable,
-} from "../../../ir/expr/build.ts";
+import { add, binary, constant, floordiv, floormod, mul, sub, unary, variable } from "../../../ir/expr/build.ts";
 import { dtype } from "../../../ir/expr/dtype.ts";
 import type { Expr } from "../../../ir/expr/expr.ts";
 import { lastBlocked } from "../../../ir/graph/layout.ts";
@@ -150,18 +139,19 @@ function compute(c: ComputeContext): Tensor[] {
     (n, t, co, ci) => {
       const lets = new Lets(builder.ids);
       const channel = add(mul(co, lanes), ci);
-      const at = (tile: Expr, offset: number, pad: number): Expr => sub(add(mul(tile, f.m), offset), pad);
+      const top = sub(mul(floordiv(t, f.tiles[1]), f.m), f.pads[0]!);
+      const left = sub(mul(floormod(t, f.tiles[1]), f.m), f.pads[1]!);
       const data = range(f.alpha).map((p) =>
-        range(f.alpha).map((q) =>
-          lets.bind(
-            x.at(n, channel, at(floordiv(t, f.tiles[1]), p, f.pads[0]!), at(floormod(t, f.tiles[1]), q, f.pads[1]!)),
-          ),
-        ),
+        range(f.alpha).map((q) => lets.bind(x.at(n, channel, add(top, p), add(left, q)))),
       );
       const stored = transformSquare(lets, input, data).flatMap((row, a) =>
         row.map((value, b) => builder.storeAt(v, [n, a * f.alpha + b, t, channel], value)),
       );
-      return { body: lets.around(seq(stored)), writes: [builder.regionAt(v, [n, [0, square], t, channel])] };
+      return {
+        body: lets.around(seq(stored)),
+        writes: [builder.regionAt(v, [n, [0, square], t, channel])],
+        reads: [builder.regionAt(x, [n, channel, [top, f.alpha], [left, f.alpha]])],
+      };
     },
     { annotations: { op: "WinogradInput" } },
   );
@@ -188,13 +178,17 @@ function compute(c: ComputeContext): Tensor[] {
       const stored = transformSquare(lets, output, data).flatMap((row, i) =>
         row.map((value, j) => builder.storeAt(y, [n, t, i, j, channel], value)),
       );
-      return { body: lets.around(seq(stored)), writes: [builder.regionAt(y, [n, t, [0, f.m], [0, f.m], channel])] };
+      return {
+        body: lets.around(seq(stored)),
+        writes: [builder.regionAt(y, [n, t, [0, f.m], [0, f.m], channel])],
+        reads: [builder.regionAt(product, [n, [0, square], t, channel])],
+      };
     },
     { annotations: { op: "WinogradOutput" } },
   );
 
   const value = (n: Expr, o: Expr, h: Expr, w: Expr): Expr => {
-    const tile: ExprLike = add(mul(floordiv(h, f.m), f.tiles[1]), floordiv(w, f.m));
+    const tile = add(mul(floordiv(h, f.m), f.tiles[1]), floordiv(w, f.m));
     const element = y.at(n, tile, floormod(h, f.m), floormod(w, f.m), o);
     return bias ? add(element, bias.at(o)) : element;
   };
