@@ -10,6 +10,7 @@ import { activationRows } from "./rows/activation.ts";
 import { attentionRows } from "./rows/attention.ts";
 import { binaryRows } from "./rows/binary.ts";
 import { bitRows } from "./rows/bits.ts";
+import { col2imRows } from "./rows/col2im.ts";
 import { constantRows } from "./rows/constant.ts";
 import { convolutionRows } from "./rows/convolution.ts";
 import { dataDependentRows } from "./rows/data-dependent.ts";
@@ -32,6 +33,7 @@ import { recurrentCellRows } from "./rows/recurrent-cells.ts";
 import { reduceRows } from "./rows/reduce.ts";
 import { refusedRows } from "./rows/refused.ts";
 import { resizeRows } from "./rows/resize.ts";
+import { roiAlignRows } from "./rows/roi-align.ts";
 import { scanRows } from "./rows/scan.ts";
 import { scatterRows } from "./rows/scatter.ts";
 import { selectRows } from "./rows/select.ts";
@@ -78,6 +80,8 @@ const tables: readonly (readonly OperatorRow[])[] = [
   determinantRows,
   textRows,
   refusedRows,
+  roiAlignRows,
+  col2imRows,
 ];
 
 const keyOf = (op: string, domain: string): string => `${domain === "ai.onnx" ? "" : domain}:${op}`;

@@ -1,4 +1,4 @@
-/** Sampling at places that data gives: GridSample, AffineGrid, RoiAlign, DeformConv. */
+/** Sampling at places that data gives: GridSample, AffineGrid, DeformConv. */
 import {
   add,
   and,
@@ -6,28 +6,29 @@ import {
   compare,
   div,
   floordiv,
-  floormod,
   index,
   max,
   min,
   mul,
-  or,
   select,
   sub,
   unary,
 } from "../../../ir/expr/build.ts";
 import type { Expr } from "../../../ir/expr/expr.ts";
-import { inRange, reduce, type Tensor } from "../../../ir/loop/compute.ts";
-import { abs, clampIndex, isNaN, like, literal, workingType } from "../expressions.ts";
+import { inRange, type Tensor } from "../../../ir/loop/compute.ts";
+import { abs, clampIndex, isNaN, like, workingType } from "../expressions.ts";
 import type { ComputeContext, NodeContext, OperatorRow, StaticType } from "../row.ts";
 import { checkType, floats, product } from "../shape-rules.ts";
-import { outputStage, reduceStage } from "../stages.ts";
+import { asOutput, outputStage, reduceStage } from "../stages.ts";
 import { readWindow, type Window } from "../window.ts";
 
-/** Floats beyond this are no element's place; limited before they become an index. NaN becomes the first element. */
+/** Floats beyond this are no element's place. */
 const farAway = 2 ** 30;
-const bounded = (x: Expr): Expr => select(isNaN(x), like(x, 0), max(like(x, -farAway), min(like(x, farAway), x)));
-const floorIndex = (x: Expr): Expr => cast("int64", unary("floor", x));
+/** Limits a coordinate from data before it becomes an index; NaN becomes 0. */
+export const bounded = (x: Expr): Expr =>
+  select(isNaN(x), like(x, 0), max(like(x, -farAway), min(like(x, farAway), x)));
+/** The index at or before a coordinate. */
+export const floorIndex = (x: Expr): Expr => cast("int64", unary("floor", x));
 
 type Padding = "zeros" | "border" | "reflection";
 interface Sampling {
@@ -129,20 +130,58 @@ function mixed(axes: readonly (readonly Tap[])[], read: (place: readonly Expr[])
   };
   return walk(0, []);
 }
+/** Stages that hold, for each output place and tap of one axis, the input index (-1: none) and the weight. */
+interface AxisTables {
+  readonly index: Tensor;
+  readonly weight: Tensor | undefined;
+}
+function axisTables(c: ComputeContext, s: Sampling, grid: Tensor, a: number): AxisTables {
+  const { builder } = c;
+  const extents = c.require(0).dims.slice(2);
+  const extent = extents[a]!;
+  const type = workingType(c.output(0).dtype);
+  const dims = grid.dims.slice(0, -1);
+  const place = builder.compute(`place_${a}`, type, dims, (...o) =>
+    coordinate(s, cast(type, grid.at(...o, extents.length - 1 - a)), extent),
+  );
+  const count = s.mode === "nearest" ? 1 : s.mode === "linear" ? 2 : 4;
+  const first = s.mode === "cubic" ? -1 : 0;
+  const indices = builder.compute(`index_${a}`, "int64", [...dims, count], (...i) => {
+    const tap = padded(s, add(floorIndex(place.at(...i.slice(0, -1))), add(i.at(-1)!, first)), extent);
+    return tap.counts ? select(tap.counts, tap.at, index(-1)) : tap.at;
+  });
+  if (count === 1) return { index: indices, weight: undefined };
+  const weight = builder.compute(`weight_${a}`, type, [...dims, count], (...i) => {
+    const x = place.at(...i.slice(0, -1));
+    const t = sub(x, unary("floor", x));
+    const each = s.mode === "linear" ? [sub(like(t, 1), t), t] : cubicWeights(t);
+    return each.reduceRight((rest, w, k) => select(compare("eq", i.at(-1)!, k), w, rest));
+  });
+  return { index: indices, weight };
+}
 function computeGridSample(c: ComputeContext): Tensor[] {
   const [x, grid] = [c.input(0), c.input(1)];
   const s = sampling(c);
   const type = workingType(x.dtype.scalar);
-  const extents = x.dims.slice(2);
-  return [
-    outputStage(c, "grid_sample", (n, channel, ...o) => {
-      const axes = extents.map((extent, a) => {
-        const value = cast(type, grid.at(n!, ...o, extents.length - 1 - a));
-        return tapsOf(s, coordinate(s, value, extent), extent);
-      });
-      return mixed(axes, (place) => cast(type, x.at(n!, channel!, ...place)));
-    }),
-  ];
+  const tables = x.dims.slice(2).map((_, a) => axisTables(c, s, grid, a));
+  const axes = tables.map((t, a) => [`t${a}`, t.index.dims.at(-1)!] as const);
+  const total = reduceStage(c, {
+    name: "grid_sample",
+    type,
+    dims: c.output(0).dims,
+    op: "add",
+    axes: s.mode === "nearest" ? [] : axes,
+    value: ([n, channel, ...o], taps) => {
+      const tap = (a: number): Expr => taps[a] ?? index(0);
+      const places = tables.map((t, a) => t.index.at(n!, ...o, tap(a)));
+      const element = cast(type, x.at(n!, channel!, ...places.map((p) => max(p, 0))));
+      const counts = places.map((p) => compare("ge", p, 0)).reduce(and);
+      const value = s.padding === "zeros" ? select(counts, element, like(element, 0)) : element;
+      const weights = tables.flatMap((t, a) => (t.weight ? [t.weight.at(n!, ...o, tap(a))] : []));
+      return weights.reduce((v, w) => mul(v, w), value);
+    },
+  });
+  return [asOutput(c, total, "grid_sample_copy")];
 }
 
 /** Batch and spatial extents of an AffineGrid. */
@@ -174,94 +213,6 @@ function computeAffineGrid(c: ComputeContext): Tensor[] {
       const row = rest[rank]!;
       const terms = o.map((e, a) => mul(cast(type, theta.at(n!, row, rank - 1 - a)), position(e, spatial[a]!)));
       return terms.reduceRight((a, b) => add(a, b), cast(type, theta.at(n!, row, rank)));
-    }),
-  ];
-}
-
-/** What a RoiAlign node says. */
-function roiAlign(c: NodeContext) {
-  const x = checkType(c, 0, floats);
-  const rois = checkType(c, 1, floats);
-  const batches = checkType(c, 2, ["int64", "int32"]);
-  const count = rois.dims[0]!;
-  if (x.dims.length !== 4 || rois.dims.length !== 2 || rois.dims[1] !== 4 || batches.dims.join() !== `${count}`)
-    c.invalid(`regions [${rois.dims}] and batch indices [${batches.dims}] over [${x.dims}]`);
-  if (x.dims.includes(0)) c.invalid(`an empty input [${x.dims}]`);
-  const [height, width] = [c.attributes.int("output_height", 1), c.attributes.int("output_width", 1)];
-  const ratio = c.attributes.int("sampling_ratio", 0);
-  if (height < 1 || width < 1 || ratio < 0) c.invalid(`an output of ${height}×${width}, sampling ratio ${ratio}`);
-  const mode = c.attributes.string("mode", "avg");
-  if (mode !== "avg" && mode !== "max") c.invalid(`mode ${JSON.stringify(mode)}`);
-  const fallback = c.node.opset >= 16 ? "half_pixel" : "output_half_pixel";
-  const transform = c.attributes.string("coordinate_transformation_mode", fallback);
-  return { count, height, width, ratio, mode, halfPixel: transform === "half_pixel" };
-}
-/**
- * Samples each bin of each region on a grid. With sampling_ratio 0 the grid's size depends on the region: then the loop
- * runs over the largest grid that the input could need, and points beyond the region's own do not count.
- */
-function computeRoiAlign(c: ComputeContext): Tensor[] {
-  const [x, rois, batches] = [c.input(0), c.input(1), c.input(2)];
-  const r = roiAlign(c);
-  const type = workingType(x.dtype.scalar);
-  const scale = c.attributes.float("spatial_scale", 1);
-  const number = (v: number): Expr => literal(type, v);
-  const extents = [x.dims[2]!, x.dims[3]!];
-  const bins = [r.height, r.width];
-  const most = bins.map((n, a) => r.ratio || Math.ceil((2 * extents[a]!) / n) + 1);
-  /** Start, bin extent and grid points of axis 0 (height) or 1 (width). */
-  const geometry = (n: Expr, a: number) => {
-    const edge = (k: number): Expr => sub(mul(cast(type, rois.at(n, k)), number(scale)), number(r.halfPixel ? 0.5 : 0));
-    const start = edge(1 - a);
-    const length = sub(edge(3 - a), start);
-    const bin = div(r.halfPixel ? length : max(number(1), length), number(bins[a]!));
-    const points = r.ratio ? number(r.ratio) : min(number(most[a]!), max(number(0), unary("ceil", bin)));
-    return { start, bin, points };
-  };
-  const sample = (n: Expr, a: number, o: Expr, k: Expr) => {
-    const { start, bin, points } = geometry(n, a);
-    const step = div(mul(add(cast(type, k), number(0.5)), bin), max(number(1), points));
-    const at = bounded(add(add(start, mul(cast(type, o), bin)), step));
-    const extent = extents[a]!;
-    const outside = or(compare("lt", at, number(-1)), compare("gt", at, number(extent)));
-    const place = min(number(extent - 1), max(number(0), at));
-    const low = clampIndex(floorIndex(place), extent);
-    const high = min(add(low, 1), extent - 1);
-    const t = sub(place, unary("floor", place));
-    return { outside, used: compare("lt", cast(type, k), points), low, high, t };
-  };
-  const isMax = r.mode === "max";
-  const total = reduceStage(c, {
-    name: "roi_sum",
-    type,
-    dims: c.output(0).dims,
-    op: isMax ? "max" : "add",
-    axes: [
-      ["gy", most[0]!],
-      ["gx", most[1]!],
-    ],
-    value: ([n, channel, oy, ox], [gy, gx]) => {
-      const [v, h] = [sample(n!, 0, oy!, gy!), sample(n!, 1, ox!, gx!)];
-      const batch = clampIndex(cast("int64", batches.at(n!)), x.dims[0]!);
-      const read = (y: Expr, w: Expr): Expr => cast(type, x.at(batch, channel!, y, w));
-      const [ry, rx] = [sub(number(1), v.t), sub(number(1), h.t)];
-      const parts = [
-        mul(mul(ry, rx), read(v.low, h.low)),
-        mul(mul(ry, h.t), read(v.low, h.high)),
-        mul(mul(v.t, rx), read(v.high, h.low)),
-        mul(mul(v.t, h.t), read(v.high, h.high)),
-      ];
-      const value = parts.reduce((a, b) => (isMax ? max(a, b) : add(a, b)));
-      const inside = select(or(v.outside, h.outside), number(0), value);
-      return select(and(v.used, h.used), inside, number(isMax ? Number.NEGATIVE_INFINITY : 0));
-    },
-  });
-  return [
-    outputStage(c, "roi_align", (n, channel, oy, ox) => {
-      const value = total.at(n!, channel!, oy!, ox!);
-      if (isMax) return select(compare("eq", value, number(Number.NEGATIVE_INFINITY)), number(0), value);
-      const count = mul(geometry(n!, 0).points, geometry(n!, 1).points);
-      return div(value, max(number(1), count));
     }),
   ];
 }
@@ -323,43 +274,6 @@ function computeDeformConv(c: ComputeContext): Tensor[] {
   ];
 }
 
-/** Extents of a Col2Im: columns [n, c·block, places]. */
-function col2im(c: NodeContext): { window: Window; channels: number; image: readonly number[] } {
-  const x = checkType(c, 0, floats);
-  const image = c.constantInts(1) ?? c.invalid("image_shape is missing");
-  const block = c.constantInts(2) ?? c.invalid("block_shape is missing");
-  if (x.dims.length !== 3 || image.length !== block.length || block.some((n) => n < 1) || image.some((n) => n < 1))
-    c.invalid(`columns [${x.dims}] for image [${image}] and block [${block}]`);
-  const window = readWindow(c, image, block);
-  const taps = product(block);
-  if (x.dims[1]! % taps !== 0 || x.dims[2] !== product(window.output))
-    c.invalid(`columns [${x.dims}] for places [${window.output}] and block [${block}]`);
-  return { window, channels: x.dims[1]! / taps, image };
-}
-/** Each image element is the sum of the column elements that were copied from it. */
-function computeCol2im(c: ComputeContext): Tensor[] {
-  const x = c.input(0);
-  const { window: v } = col2im(c);
-  const type = workingType(x.dtype.scalar);
-  const taps = product(v.kernel);
-  const axes = v.kernel.map((k, a) => c.builder.reduceAxis(`k${a}`, k));
-  const total = c.builder.compute("col2im", type, c.output(0).dims, (n, channel, ...o) => {
-    const k = axes.map((a) => a.var);
-    const tap = k.reduce<Expr>((p, e, a) => add(mul(p, v.kernel[a]!), e), index(0));
-    const places = o.map((e, a) => {
-      const scaled = sub(add(e, v.begin[a]!), mul(k[a]!, v.dilations[a]!));
-      const place = floordiv(scaled, v.strides[a]!);
-      const whole = compare("eq", floormod(scaled, v.strides[a]!), 0);
-      return { place, counts: and(whole, inRange(place, v.output[a]!)) };
-    });
-    const column = places.reduce<Expr>((p, e, a) => add(mul(p, v.output[a]!), e.place), index(0));
-    const value = cast(type, x.at(n!, add(mul(channel!, taps), tap), column));
-    const counts = places.map((p) => p.counts).reduce(and);
-    return reduce("add", select(counts, value, like(value, 0)), axes);
-  });
-  return [outputStage(c, "col2im_out", (...i) => total.at(...i))];
-}
-
 export const gridSampleRows: readonly OperatorRow[] = [
   { op: "GridSample", since: 16, pattern: "opaque", infer: inferGridSample, compute: computeGridSample },
   {
@@ -373,17 +287,6 @@ export const gridSampleRows: readonly OperatorRow[] = [
     compute: computeAffineGrid,
   },
   {
-    op: "RoiAlign",
-    since: 10,
-    pattern: "opaque",
-    infer: (c) => {
-      const r = roiAlign(c);
-      const x = c.require(0);
-      return [{ dtype: x.dtype, dims: [r.count, x.dims[1]!, r.height, r.width] }];
-    },
-    compute: computeRoiAlign,
-  },
-  {
     op: "DeformConv",
     since: 19,
     pattern: "opaque",
@@ -393,16 +296,5 @@ export const gridSampleRows: readonly OperatorRow[] = [
       return [{ dtype: x.dtype, dims: [x.dims[0]!, c.require(1).dims[0]!, ...window.output] }];
     },
     compute: computeDeformConv,
-  },
-  {
-    op: "Col2Im",
-    since: 18,
-    pattern: "opaque",
-    infer: (c) => {
-      const { channels, image } = col2im(c);
-      const x = c.require(0);
-      return [{ dtype: x.dtype, dims: [x.dims[0]!, channels, ...image] }];
-    },
-    compute: computeCol2im,
   },
 ];
