@@ -1,7 +1,8 @@
 /** Observers of a running pipeline: printing, timing, verifying, stopping. They come from the caller; passes know none. */
 import type { Graph } from "../../ir/graph/graph.ts";
 import type { Program } from "../../ir/loop/program.ts";
-import { TilewrightError, UsageError } from "../../ir/support/errors.ts";
+import { UsageError } from "../../ir/support/errors.ts";
+import { printGraph } from "../../ir/text/print-graph.ts";
 import { printProgram } from "../../ir/text/printer.ts";
 import { assertGraphWellFormed } from "../../ir/verify/graph.ts";
 import { assertWellFormed } from "../../ir/verify/verify.ts";
@@ -25,8 +26,8 @@ export interface InstrumentOutput {
   readonly nowMs: () => number;
 }
 
-/** Thrown to end a pipeline early; `details.output` is what the last pass gave. */
-export class PipelineStopped extends TilewrightError {
+/** Thrown to end a pipeline early, because the user asked for it; `output` is what the last pass gave. */
+export class PipelineStopped extends UsageError {
   readonly output: Graph | Program;
   constructor(pass: string, output: Graph | Program) {
     super("pipeline/stopped-after", `stopped after ${pass}`, { pass });
@@ -35,14 +36,8 @@ export class PipelineStopped extends TilewrightError {
 }
 
 /** The text of either kind of IR. */
-export const printIr = (ir: Graph | Program): string => (isProgram(ir) ? printProgram(ir) : summarizeGraph(ir));
+export const printIr = (ir: Graph | Program): string => (isProgram(ir) ? printProgram(ir) : printGraph(ir));
 const isProgram = (ir: Graph | Program): ir is Program => ir.kind === "program";
-function summarizeGraph(g: Graph): string {
-  const count = new Map<string, number>();
-  for (const n of g.nodes) count.set(n.op, (count.get(n.op) ?? 0) + 1);
-  const ops = [...count].map(([op, times]) => (times === 1 ? op : `${op} ×${times}`));
-  return `graph of ${g.nodes.length} nodes: ${ops.join(", ")}`;
-}
 
 /** Verifies what every pass gives. @throws InternalError with the broken rule */
 export const verifying: Instrument = {
