@@ -22,7 +22,7 @@ function col2im(c: NodeContext): { window: Window; channels: number; image: read
   return { window, channels: x.dims[1]! / taps, image };
 }
 /** Each image element is the sum of the column elements that were copied from it. */
-function _computeCol2im(c: ComputeContext): Tensor[] {
+function computeCol2im(c: ComputeContext): Tensor[] {
   const x = c.input(0);
   const { window: v } = col2im(c);
   const type = workingType(x.dtype.scalar);
