@@ -8,6 +8,7 @@ import { readNpz } from "../formats/npz.ts";
 import { loadOnnxTensor } from "../onnx/load.ts";
 import type { Port } from "../runtime/executable.ts";
 import { Tensor } from "../tensor.ts";
+import type { ModelOptions } from "./model.ts";
 import type { InputFile } from "./options.ts";
 
 /** How inputs that no file gives are filled. */
@@ -35,9 +36,16 @@ export function readInputs(files: readonly InputFile[]): GivenTensors {
   return given;
 }
 
-/** The shapes that given tensors tell, for inputs whose dimensions the model leaves open. */
-export const shapesOf = (given: GivenTensors): Record<string, readonly number[]> =>
-  Object.fromEntries([...given].flatMap(([name, t]) => (name === undefined ? [] : [[name, t.dims] as const])));
+/** What given tensors tell the compiler of a model: shapes that it leaves open, values that shapes depend on. */
+export function tellCompiler<O extends ModelOptions>(options: O, given: GivenTensors): O {
+  const named = [...given].flatMap(([name, t]) => (name === undefined ? [] : [[name, t] as const]));
+  const shapes = Object.fromEntries(named.map(([name, t]) => [name, t.dims]));
+  return { ...options, shape: { ...shapes, ...options.shape }, values: Object.fromEntries(named) };
+}
+
+/** The given tensors without those that were compiled in. */
+export const stillWanted = (ports: readonly Port[], given: GivenTensors): GivenTensors =>
+  new Map([...given].filter(([name]) => name === undefined || ports.some((p) => p.name === name)));
 
 /** Feeds for all inputs: the given ones, the others filled. @throws UsageError [usage/input] */
 export function feedsFor(

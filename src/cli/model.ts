@@ -12,6 +12,7 @@ import { type ArtifactFacts, decodeArtifact, isArtifact } from "../runtime/artif
 import { compile } from "../runtime/compile.ts";
 import { Executable } from "../runtime/executable.ts";
 import { resolveTarget } from "../runtime/host.ts";
+import type { Tensor } from "../tensor.ts";
 import { compileProgress } from "./progress.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -22,6 +23,8 @@ export interface ModelOptions {
   readonly target?: string;
   readonly math?: MathPolicy;
   readonly cache?: boolean;
+  /** Values of inputs that shapes depend on: those are compiled in and are no inputs of the network. */
+  readonly values?: Readonly<Record<string, Tensor>>;
 }
 
 /** A network ready to run and how it came to be. */
@@ -101,6 +104,7 @@ export function compileOptions(options: ModelOptions & { readonly schedule?: "de
     threads: options.threads ?? 1,
     shapes: options.shape,
     math: options.math,
+    values: options.values,
     schedule: options.schedule,
     ...(options.cache === false ? { cache: false as const } : {}),
   };

@@ -68,6 +68,9 @@ export async function openPeer(model: string, threads: number, folders = peerFol
     interOpNumThreads: 1,
     graphOptimizationLevel: "all",
     logSeverityLevel: 3,
+  }).catch((error: unknown) => {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new UnavailableError("peer/refused", `ONNX Runtime does not take ${model}: ${why}`, { model });
   });
   return {
     version: found.version,

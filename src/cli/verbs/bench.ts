@@ -7,7 +7,7 @@ import type { Executable } from "../../runtime/executable.ts";
 import type { Tensor } from "../../tensor.ts";
 import { difference } from "../compare.ts";
 import { exitCodes } from "../errors.ts";
-import { type Fill, feedsFor, readInputs, shapesOf } from "../feeds.ts";
+import { type Fill, feedsFor, readInputs, stillWanted, tellCompiler } from "../feeds.ts";
 import { type KernelRow, kernelRows, kernelTable } from "../kernel-table.ts";
 import { isArtifactFile, type ModelOptions, openNetwork } from "../model.ts";
 import type { InputFile } from "../options.ts";
@@ -34,13 +34,14 @@ export async function bench(file: string, options: BenchOptions, terminal: Termi
   if (options.against && isArtifactFile(file))
     throw new UsageError("usage/against", "--against needs the ONNX model; a compiled file has only our code");
   const given = readInputs(options.input ?? []);
-  const shape = isArtifactFile(file) ? options.shape : { ...shapesOf(given), ...options.shape };
-  const { net } = await openNetwork(file, { ...options, shape, profile: true }, terminal);
+  const told = isArtifactFile(file) ? options : tellCompiler(options, given);
+  const { net, source } = await openNetwork(file, { ...told, profile: true }, terminal);
   try {
-    const feeds = feedsFor(net.inputs, given, { fill: options.fill, seed: options.seed ?? 0 });
+    const wanted = source === "model" ? stillWanted(net.inputs, given) : given;
+    const feeds = feedsFor(net.inputs, wanted, { fill: options.fill, seed: options.seed ?? 0 });
     const peer = options.against ? await openPeer(file, net.threads) : undefined;
     try {
-      return await measure(file, net, feeds, peer, options, terminal);
+      return await measure(file, net, { ours: feeds, theirs: { ...feeds, ...told.values } }, peer, options, terminal);
     } finally {
       await peer?.release();
     }
@@ -52,13 +53,13 @@ export async function bench(file: string, options: BenchOptions, terminal: Termi
 async function measure(
   file: string,
   net: Executable,
-  feeds: Feeds,
+  fed: { readonly ours: Feeds; readonly theirs: Feeds },
   peer: PeerNetwork | undefined,
   options: BenchOptions,
   terminal: Terminal,
 ): Promise<number> {
   const { repeats } = options;
-  const rivalry = peer ? await takeTurns(net, peer, feeds, repeats) : undefined;
+  const rivalry = peer ? await takeTurns(net, peer, fed, repeats) : undefined;
   if (rivalry && !rivalry.equal) {
     terminal.result({ file, threads: net.threads, against: rivalry }, () => "");
     process.stderr.write(
@@ -66,9 +67,9 @@ async function measure(
     );
     return exitCodes.mismatch;
   }
-  const latencyNs = spread(net.time(feeds, { warmup: 3, repeats, maxTimeMs: 30_000 }));
+  const latencyNs = spread(net.time(fed.ours, { warmup: 3, repeats, maxTimeMs: 30_000 }));
   const peak = peakGflops(measureMachine({ threads: net.threads }), net.threads);
-  const kernels = kernelRows(net.steps, net.profile(feeds, Math.min(repeats, 50)), peak);
+  const kernels = kernelRows(net.steps, net.profile(fed.ours, Math.min(repeats, 50)), peak);
   if (options.profile) writeWhole(options.profile, Buffer.from(chromeTrace(kernels)));
   const flops = net.steps.reduce((sum, s) => sum + s.flops, 0);
   const gflops = flops / latencyNs.median;
@@ -110,14 +111,19 @@ interface Rivalry {
   readonly ratio?: number;
 }
 
-async function takeTurns(net: Executable, peer: PeerNetwork, feeds: Feeds, repeats: number): Promise<Rivalry> {
-  const theirs = peer.prepare(feeds);
-  const [actual, reference] = [net.runSync(feeds), await theirs()];
+async function takeTurns(
+  net: Executable,
+  peer: PeerNetwork,
+  fed: { ours: Feeds; theirs: Feeds },
+  repeats: number,
+): Promise<Rivalry> {
+  const theirs = peer.prepare(fed.theirs);
+  const [actual, reference] = [net.runSync(fed.ours), await theirs()];
   const gaps = net.outputs.map((p) => difference(p.name, actual[p.name]!, reference[p.name]!, comparableRtol));
   const maxRel = Math.max(0, ...gaps.map((g) => g.maxRel));
   const facts = { peer: `onnxruntime-node ${peer.version}`, equal: gaps.every((g) => g.within), maxRel };
   if (!facts.equal) return facts;
-  const ours = () => net.run(feeds);
+  const ours = () => net.run(fed.ours);
   const times = { ours: [] as number[], theirs: [] as number[] };
   const block = Math.max(1, Math.ceil(repeats / turns));
   for (let turn = 0; turn < turns; turn++) {

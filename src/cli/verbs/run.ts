@@ -5,7 +5,7 @@ import { writeNpy } from "../../formats/npy.ts";
 import { writeNpz } from "../../formats/npz.ts";
 import type { Executable, Port } from "../../runtime/executable.ts";
 import type { Tensor } from "../../tensor.ts";
-import { type Fill, feedsFor, type GivenTensors, readInputs, shapesOf } from "../feeds.ts";
+import { type Fill, feedsFor, type GivenTensors, readInputs, stillWanted, tellCompiler } from "../feeds.ts";
 import { type ImageOptions, imageFor, readLabels, topClasses } from "../image-input.ts";
 import { isArtifactFile, type ModelOptions, openNetwork } from "../model.ts";
 import type { InputFile } from "../options.ts";
@@ -27,12 +27,12 @@ const shownValues = 6;
 export async function run(file: string, options: RunOptions, terminal: Terminal): Promise<number> {
   const given = readInputs(options.input ?? []);
   // A compiled file has its shapes; a model may leave dimensions to the given tensors.
-  const shape = isArtifactFile(file) ? options.shape : { ...shapesOf(given), ...options.shape };
-  const opened = await openNetwork(file, { ...options, shape }, terminal);
+  const opened = await openNetwork(file, isArtifactFile(file) ? options : tellCompiler(options, given), terminal);
   const { net } = opened;
   try {
     terminal.note(`${opened.source === "artifact" ? "loaded" : "compiled"} in ${duration(opened.readyMs * 1e6)}`);
-    const feeds = feedsOf(net, given, options, terminal);
+    const wanted = opened.source === "model" ? stillWanted(net.inputs, given) : given;
+    const feeds = feedsOf(net, wanted, options, terminal);
     const start = performance.now();
     const results = net.runSync(feeds);
     const runMs = performance.now() - start;

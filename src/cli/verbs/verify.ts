@@ -13,7 +13,7 @@ import { runWithTaps } from "../../runtime/taps.ts";
 import { Tensor } from "../../tensor.ts";
 import { type Difference, difference } from "../compare.ts";
 import { exitCodes } from "../errors.ts";
-import { type Fill, feedsFor, readInputs, shapesOf } from "../feeds.ts";
+import { type Fill, feedsFor, readInputs, stillWanted, tellCompiler } from "../feeds.ts";
 import { compileOptions, cpuTarget, loadModel, type ModelOptions } from "../model.ts";
 import type { InputFile } from "../options.ts";
 import { openPeer } from "../peers.ts";
@@ -41,11 +41,13 @@ interface Culprit {
 export async function verify(model: string, options: VerifyOptions, terminal: Terminal): Promise<number> {
   assertRunnable(cpuTarget(options.target));
   const given = readInputs(options.input ?? []);
-  const shape = { ...shapesOf(given), ...options.shape };
-  const graph = await loadModel(model, shape);
-  const all = { ...options, shape };
+  const all = tellCompiler(options, given);
+  const graph = await loadModel(model, all.shape);
   const network = await compileQuietly(graph, all, terminal);
-  const feeds = feedsFor(network.parts.inputs, given, { fill: options.fill, seed: options.seed ?? 0 });
+  const feeds = feedsFor(network.parts.inputs, stillWanted(network.parts.inputs, given), {
+    fill: options.fill,
+    seed: options.seed ?? 0,
+  });
   const actual = runOnce(network, feeds);
   const reference = await referenceOf(model, graph, feeds, all, terminal);
   const outputs = network.parts.outputs.map((p) =>
@@ -95,12 +97,13 @@ async function referenceOf(
   options: VerifyOptions,
   terminal: Terminal,
 ): Promise<Tensors> {
-  if (options.against === "interpreter") return interpret(inferGraph(graph, options.shape), feeds, terminal);
+  if (options.against === "interpreter")
+    return interpret(inferGraph(graph, options.shape, options.values), feeds, terminal);
   if (options.against === "unscheduled")
     return runOnce(await compileQuietly(graph, { ...options, schedule: "none" }, terminal), feeds);
   const peer = await openPeer(model, options.threads ?? 1);
   try {
-    return await peer.prepare(feeds)();
+    return await peer.prepare({ ...feeds, ...options.values })();
   } finally {
     await peer.release();
   }

@@ -41,6 +41,15 @@ export function writeAdder(folder: string): string {
   return save(folder, "adder", g, [a!, b!], g.node("Add", [a, b], { outputs: ["sum"] }));
 }
 
+/** Writes `y` = `x` [6] reshaped to what the input `shape` (int64 [2]) says; gives its path. */
+export function writeReshaper(folder: string): string {
+  const g = new GraphBuilder();
+  const x = g.value("x", { dtype: "float32", dims: [6] });
+  const shape = g.value("shape", { dtype: "int64", dims: [2] });
+  const reshaped = g.node("Reshape", g.node("Neg", [x]).concat(shape));
+  return save(folder, "reshaper", g, [x, shape], g.node("Exp", reshaped, { outputs: ["y"] }));
+}
+
 /** Writes a model with two operators that nobody has; gives its path. */
 export function writeUnsupported(folder: string): string {
   const g = new GraphBuilder();

@@ -6,7 +6,7 @@ import { findPeer, openPeer } from "../../../src/cli/peers.ts";
 import { readNpy, writeNpy } from "../../../src/formats/npy.ts";
 import { readNpz, writeNpz } from "../../../src/formats/npz.ts";
 import { Tensor } from "../../../src/tensor.ts";
-import { writeAdder, writeClassifier, writeUnsupported } from "./models.ts";
+import { writeAdder, writeClassifier, writeReshaper, writeUnsupported } from "./models.ts";
 import { cli, json, spawnCli, temporaryFolder } from "./run-cli.ts";
 
 const folder = temporaryFolder();
@@ -112,6 +112,18 @@ describe("run", () => {
     writeClassifier(folder);
   });
 
+  it("compiles values in where shapes depend on them", async () => {
+    const model = writeReshaper(folder);
+    writeNpy(at("shape.npy"), Tensor.from({ type: "int64", dims: [2], data: BigInt64Array.of(3n, 2n) }));
+    const flags = ["--input", `shape=${at("shape.npy")}`, "--fill", "zeros"];
+    expect((await json("run", model, ...flags)).document.outputs).toMatchObject([{ name: "y", dims: [3, 2], mean: 1 }]);
+    for (const against of ["unscheduled", "interpreter", ...(findPeer() ? ["onnxruntime"] : [])])
+      expect((await cli("verify", model, ...flags, "--against", against)).status).toBe(0);
+    const without = await cli("run", model);
+    expect(without.status).toBe(3);
+    expect(without.stderr).toContain("must be known at compile time");
+  });
+
   it("classifies images", async () => {
     const png = new PNG({ width: 20, height: 12 });
     for (let i = 0; i < png.data.length; i++) png.data[i] = i % 4 === 3 ? 255 : (i * 7) % 256;
@@ -195,6 +207,16 @@ describe("bench", () => {
     const { status, stdout } = await cli("bench", classifier, "--against", "onnxruntime", "--repeats", "5");
     expect(status).toBe(0);
     expect(stdout).toMatch(/against {3}onnxruntime-node [\d.]+: .* ratio [\d.]+ \(outputs equal to/);
+  });
+});
+
+describe("demo", () => {
+  it("compiles, checks and measures a network, and remembers the reference", async () => {
+    const { status, stdout } = await cli("demo", classifier);
+    expect(status).toBe(0);
+    for (const text of ["5 nodes, read back from ONNX", "scores, 1 thread: equal", "of peak", "Latency", "1 thread: "])
+      expect(stdout).toContain(text);
+    expect((await cli("demo", classifier)).stdout).toContain("outputs are those of an earlier run");
   });
 });
 
