@@ -11,14 +11,19 @@ import { type CacheReadArgs, cacheRead } from "./primitive/cache-read.ts";
 import { cacheWrite } from "./primitive/cache-write.ts";
 import { type ComputeAtArgs, computeAt } from "./primitive/compute-at.ts";
 import { computeInline } from "./primitive/compute-inline.ts";
+import { type CutLoopArgs, cutLoop } from "./primitive/cut-loop.ts";
 import { decomposeReduction } from "./primitive/decompose-reduction.ts";
+import { type FissionArgs, fission } from "./primitive/fission.ts";
 import { type FuseArgs, fuse } from "./primitive/fuse.ts";
+import { loopPartition } from "./primitive/loop-partition.ts";
 import { parallel } from "./primitive/parallel.ts";
+import { type PeelArgs, peel } from "./primitive/peel.ts";
 import { reorder } from "./primitive/reorder.ts";
 import { reverseComputeAt } from "./primitive/reverse-compute-at.ts";
 import { reverseComputeInline } from "./primitive/reverse-compute-inline.ts";
 import { type RfactorArgs, rfactor } from "./primitive/rfactor.ts";
 import { setScope } from "./primitive/set-scope.ts";
+import { type SkewArgs, skew } from "./primitive/skew.ts";
 import { type SplitArgs, type SplitOptions, split } from "./primitive/split.ts";
 import { type TransformLayoutArgs, transformLayout } from "./primitive/transform-layout.ts";
 import { unroll } from "./primitive/unroll.ts";
@@ -70,6 +75,11 @@ const annotateArgs = (target: LoopRef | BlockRef, key: string, value: Annotation
 });
 const annotateShape: Shape = { target: "loop or block", key: "string", value: "annotation value" };
 
+const cutLoopArgs = (loop: LoopRef, at: number): CutLoopArgs => ({ loop, at });
+const peelArgs = (loop: LoopRef, first: number, last = 0): PeelArgs => ({ loop, first, last });
+const fissionArgs = (loop: LoopRef, after: BlockRef): FissionArgs => ({ loop, after });
+const skewArgs = (outer: LoopRef, inner: LoopRef, factor: number): SkewArgs => ({ outer, inner, factor });
+
 /** Every primitive by name. */
 export const primitives = {
   split: stays(split, splitArgs, splitShape),
@@ -89,6 +99,11 @@ export const primitives = {
   transformLayout: moves(transformLayout, layoutArgs, layoutShape),
   rfactor: moves(rfactor, rfactorArgs, { loop: "loop", factorAxis: "integer" }),
   annotate: stays(annotate, annotateArgs, annotateShape),
+  fission: stays(fission, fissionArgs, { loop: "loop", after: "block" }),
+  cutLoop: stays(cutLoop, cutLoopArgs, { loop: "loop", at: "integer" }),
+  peel: stays(peel, peelArgs, { loop: "loop", first: "integer", last: "integer" }),
+  loopPartition: stays(loopPartition, loopArg, loopShape),
+  skew: stays(skew, skewArgs, { outer: "loop", inner: "loop", factor: "integer" }),
 } as const;
 
 export type PrimitiveName = keyof typeof primitives;

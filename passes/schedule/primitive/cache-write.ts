@@ -27,7 +27,7 @@ export interface CacheWriteArgs {
   readonly buffer: string;
   readonly scope: Scope;
 }
-type Rule = "found" | "writes-buffer" | "exact-writes" | "sole-writer" | "readers-outside";
+type Rule = "found" | "writes-buffer" | "exact-writes" | "sole-writer" | "reads-own" | "readers-outside";
 interface Plan {
   readonly path: Path;
   readonly block: Block;
@@ -51,7 +51,8 @@ function plan(program: Program, args: CacheWriteArgs): Plan | Violation<Rule> {
       because: `the elements of ${buffer.name} that ${block.name} writes are not a box`,
       at,
     };
-  for (const w of otherWriters(program, buffer.id, block))
+  const others = otherWriters(program, buffer.id, block);
+  for (const w of others)
     if (!w.box || !boxesDisjoint(w.box, box, new Map()))
       return {
         rule: "sole-writer",
@@ -59,6 +60,12 @@ function plan(program: Program, args: CacheWriteArgs): Plan | Violation<Rule> {
         instead: "apply cacheWrite before decomposeReduction",
         at: blockRef(w.block),
       };
+  if (others.length > 0 && !readsWithin(block, buffer, box))
+    return {
+      rule: "reads-own",
+      because: `${block.name} may read elements of ${buffer.name} that ${others[0]!.block.name} wrote`,
+      at,
+    };
   const top = path.stmts.find((s) => s.kind === "for" || s.kind === "block")!;
   for (const b of blocksIn(top))
     if (b !== block && blockAccesses(b, (id) => id === buffer.id).some((a) => a.kind === "load"))
@@ -69,6 +76,17 @@ function plan(program: Program, args: CacheWriteArgs): Plan | Violation<Rule> {
         at: blockRef(b),
       };
   return { path, block, buffer, box, top };
+}
+/** Whether what the block reads of the buffer lies within the box that it writes. */
+function readsWithin(block: Block, buffer: Buffer, box: Box): boolean {
+  if (!blockAccesses(block, (id) => id === buffer.id).some((a) => a.kind === "load")) return true;
+  const read = blockBox(block, buffer.id, "load");
+  return (
+    read?.spans.every((s, d) => {
+      const [from, own] = [s!.min.constant, box.spans[d]!];
+      return from >= own.min.constant && from + s!.extent <= own.min.constant + own.extent;
+    }) ?? false
+  );
 }
 
 export const cacheWrite = definePrimitive({
@@ -81,6 +99,7 @@ export const cacheWrite = definePrimitive({
     "writes-buffer": "the block writes a buffer of that name",
     "exact-writes": "the block writes every element of a box with constant bounds",
     "sole-writer": "no other block writes the same elements",
+    "reads-own": "where other blocks write the buffer, the block reads of it only what it writes",
     "readers-outside": "no block under the same outermost loop reads the buffer",
   },
   check: (program: Program, args: CacheWriteArgs): Violation<Rule> | undefined => {

@@ -88,6 +88,26 @@ export const proposers: Proposers = {
     const loop = anyLoop(r, s);
     return loop && { target: loop, key: "hint", value: r.int(0, 9) };
   },
+  fission: (r, s) => {
+    const block = anyBlock(r, s);
+    const loops = s.loops(block);
+    return loops.length > 0 ? { loop: r.pick(loops), after: block } : undefined;
+  },
+  cutLoop: (r, s) => {
+    const loop = anyLoop(r, s);
+    return loop && { loop, at: r.int(1, Math.max(1, (s.extent(loop) ?? 2) - 1)) };
+  },
+  peel: (r, s) => {
+    const loop = anyLoop(r, s);
+    return loop && { loop, first: r.int(0, 2), last: r.int(0, 2) };
+  },
+  loopPartition: loopArgs,
+  skew: (r, s) => {
+    const loops = s.loops(anyBlock(r, s));
+    if (loops.length < 2) return undefined;
+    const at = r.int(0, loops.length - 2);
+    return { outer: loops[at]!, inner: loops[r.int(at + 1, loops.length - 1)]!, factor: r.pick([1, 2, -1, 3]) };
+  },
 };
 /** How often each primitive is tried, relative to 1. */
 const weights: Partial<Record<PrimitiveName, number>> = {
@@ -98,6 +118,8 @@ const weights: Partial<Record<PrimitiveName, number>> = {
   fuse: 2,
   decomposeReduction: 2,
   annotate: 0.2,
+  cutLoop: 0.5,
+  peel: 0.5,
 };
 const names = Object.keys(proposers) as PrimitiveName[];
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { add, compare, mul } from "../../../../ir/expr/build.ts";
+import { parseProgram } from "../../../../ir/text/parser.ts";
 import { printProgram } from "../../../../ir/text/printer.ts";
 import { cacheWrite } from "../../../../passes/schedule/primitive/cache-write.ts";
 import { decomposeReduction } from "../../../../passes/schedule/primitive/decompose-reduction.ts";
@@ -106,6 +107,22 @@ describe("cacheWrite", () => {
     const violation = cacheWrite.check(program, { block: named(program, "y"), buffer: "y", scope: "stack" });
     expect(violation?.rule).toBe("sole-writer");
     expect(violation?.at?.name).toBe("y_init");
+  });
+  it("refuses to read what another block wrote", () => {
+    const p = parseProgram(`program f(A: float32[8], S: output float32[8]):
+  for i in 0..2:
+    block S(v: ordered 2 = i):
+      reads A[v]
+      writes S[v]
+      S[v] = A[v]
+  for j in 0..6:
+    block S_tail(w: ordered 6 = j):
+      reads S[w], S[w + 1]
+      writes S[w + 2]
+      S[w + 2] = S[w] + S[w + 1]
+`);
+    const args = { block: named(p, "S_tail"), buffer: "S", scope: "stack" } as const;
+    expectRefused(cacheWrite, p, args, { rule: "reads-own", at: "S_tail" });
   });
   it("refuses when a reader stands in the same nest", () => {
     const p = chain(4, 4);

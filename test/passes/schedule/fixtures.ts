@@ -1,0 +1,62 @@
+/** What the tests of primitives share: outlines, numeric twins, and one refusal for every rule. */
+import { describe, expect, test } from "vitest";
+import type { Program } from "../../../ir/loop/program.ts";
+import { ScheduleError } from "../../../ir/support/errors.ts";
+import { parseProgram } from "../../../ir/text/parser.ts";
+import { printProgram } from "../../../ir/text/printer.ts";
+import { assertWellFormed } from "../../../ir/verify/verify.ts";
+import { type PrimitiveName, primitives } from "../../../passes/schedule/apply.ts";
+import { Schedule } from "../../../passes/schedule/schedule.ts";
+import { difference, randomInputs, run, scrambled } from "../../property/support/judge.ts";
+import { Random } from "../../property/support/random.ts";
+
+/** The loop, block, allocation and init headers of a program. */
+export function outline(p: Program): string {
+  const lines = printProgram(p).split("\n").slice(1);
+  const kept = lines.filter((l) => /^\s*((parallel |vectorized |unrolled )?for|block|allocate|init)\b/.test(l));
+  return kept.map((l) => l.replace(/^ {2}/, "")).join("\n");
+}
+/** Asserts that a schedule is well-formed, prints and parses, and computes what the program does. */
+export function keepsValues(before: Program, s: Schedule, roundings = 32): void {
+  assertWellFormed(s.program);
+  const text = printProgram(s.program);
+  expect(printProgram(parseProgram(text))).toBe(text);
+  const inputs = randomInputs(before, new Random(7));
+  const expected = run(before, inputs);
+  expect(difference(expected, run(s.program, inputs), roundings)).toBe(undefined);
+  expect(difference(expected, run(scrambled(s.program, new Random(3)), inputs), roundings)).toBe(undefined);
+}
+
+/** One step that must be refused. */
+export interface Refused {
+  readonly program: () => Program;
+  /** Applies legal steps, then the one that must be refused. */
+  readonly steps: (s: Schedule) => unknown;
+  /** Name of the loop or block that the error underlines. */
+  readonly at: string | undefined;
+}
+export function refusal(f: Refused): ScheduleError {
+  const s = new Schedule(f.program());
+  try {
+    f.steps(s);
+  } catch (e) {
+    if (e instanceof ScheduleError) return e;
+    throw e;
+  }
+  throw new Error(`nothing was refused:\n${s.trace.toSource()}`);
+}
+/** A test for each fixture (`primitive/rule`), and one that every rule of these primitives has a fixture. */
+export function refusals(names: readonly PrimitiveName[], fixtures: Readonly<Record<string, Refused>>): void {
+  describe("every rule refuses", () => {
+    for (const [code, fixture] of Object.entries(fixtures))
+      test(code, () => {
+        const e = refusal(fixture);
+        const at = e.details.at as { name: string } | undefined;
+        expect([e.code, at?.name], e.message).toEqual([code, fixture.at]);
+      });
+    test("and has a fixture", () => {
+      const wanted = names.flatMap((n) => Object.keys(primitives[n].primitive.rules).map((r) => `${n}/${r}`));
+      expect(wanted.filter((code) => !(code in fixtures))).toEqual([]);
+    });
+  });
+}
