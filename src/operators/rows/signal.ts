@@ -41,6 +41,7 @@ function transformOf(c: NodeContext): Transform {
   if (axis === dims.length - 1) c.invalid("the transform's axis holds real and imaginary parts");
   const inverse = c.attributes.int("inverse", 0) !== 0;
   const onesided = c.attributes.int("onesided", 0) !== 0;
+  if (inverse && !onesided) c.unsupported("an inverse transform of a whole spectrum");
   const natural = inverse && onesided ? 2 * (dims[axis]! - 1) : dims[axis]!;
   const length = c.type(1) ? scalarInput(c, 1) : natural;
   return { axis, inverse, onesided, length: checkLength(c, length) };
