@@ -10,6 +10,7 @@ import { flattenStorage } from "./flatten-storage.ts";
 import { outlineParallel } from "./outline-parallel.ts";
 import { placeAllocations } from "./place-allocations.ts";
 import { predicateLoads } from "./predicate-loads.ts";
+import { unmaskLoads } from "./unmask-loads.ts";
 import { unrollLoops } from "./unroll-loops.ts";
 import { vectorizeLoops } from "./vectorize-loops.ts";
 
@@ -57,6 +58,12 @@ const unroll = definePass<"flat", "flat">({
   requires: ["explicit-vectors"],
   run: (p) => withIds(p, (ids) => mapBodies(p, (s) => unrollLoops(s, ids))),
 });
+const unmask = definePass<"flat", "flat">({
+  name: "unmask-loads",
+  doc: "Drops masks of loads from local buffers where the store around has the same mask.",
+  requires: ["explicit-vectors"],
+  run: (p) => mapBodies(p, unmaskLoads),
+});
 const place = definePass<"flat", "flat">({
   name: "place-allocations",
   doc: "Decides which intermediates live on the stack and which in the workspace.",
@@ -83,6 +90,8 @@ export function loweringPipeline(target: LoweringTarget): Pipeline<"loops", "tas
     vectorize(target),
     // After vectorization, so that a vector body is made once and copied.
     unroll,
+    // When indices are as constant as they get; before buffers are merged, while their bounds are known.
+    unmask,
     place,
     // Tasks are made last: captures are what is left.
     outline,

@@ -5,13 +5,14 @@
 import { compare } from "../../ir/expr/build.ts";
 import { indexType } from "../../ir/expr/dtype.ts";
 import type { Expr } from "../../ir/expr/expr.ts";
-import { rewrite, substitute } from "../../ir/expr/traverse.ts";
+import { rewrite, some, substitute } from "../../ir/expr/traverse.ts";
 import { ifThen, seq } from "../../ir/loop/build.ts";
 import type { Block, PrimFunc, Stmt } from "../../ir/loop/program.ts";
 import { mapChildStmts, rewriteExprs } from "../../ir/loop/traverse.ts";
 import type { VarId } from "../../ir/support/ids.ts";
 import { rangesOf } from "../schedule/primitive/support-access.ts";
 import { type Bounds, conjoin, decide, simplifyIndex } from "../schedule/primitive/support-linear.ts";
+import { exprKey } from "./linear.ts";
 
 /** Replaces every block of a function by its statements. */
 export function lowerBlocks(func: PrimFunc): PrimFunc {
@@ -32,9 +33,21 @@ function lower(s: Stmt, ranges: ReadonlyMap<VarId, Bounds>): Stmt {
       ranges,
     );
   const init = s.init && initCondition(s, map, ranges, bound(s.init));
-  const body = init ? seq([init, bound(s.body)]) : bound(s.body);
+  const update = bound(s.body);
+  const body = init ? (startedFrom(init, update) ?? seq([init, update])) : update;
   return s.predicate && decide(s.predicate, ranges) !== 1 ? ifThen(s.predicate, body) : body;
 }
+/** One store instead of two where an element is always set just before its update. */
+function startedFrom(init: Stmt, update: Stmt): Stmt | undefined {
+  if (init.kind !== "store" || update.kind !== "store" || init.predicate || update.predicate) return undefined;
+  const place = elementKey(init.buffer.id, init.indices);
+  if (place !== elementKey(update.buffer.id, update.indices)) return undefined;
+  const isElement = (e: Expr): boolean => e.kind === "load" && elementKey(e.buffer.id, e.indices) === place;
+  const value = rewrite(update.value, (e) => (isElement(e) ? init.value : e));
+  const others = some(value, (e) => e.kind === "load" && e.buffer.id === init.buffer.id);
+  return others ? undefined : { ...update, value };
+}
+const elementKey = (id: number, indices: readonly Expr[]): string => `${id}:${indices.map(exprKey).join()}`;
 function initCondition(b: Block, map: ReadonlyMap<VarId, Expr>, ranges: ReadonlyMap<VarId, Bounds>, init: Stmt): Stmt {
   const conditions = b.iterVars
     .filter((v) => v.kind === "reduction")

@@ -20,11 +20,15 @@ describe("examples", () => {
     expect(Number(speeds[2])).toBeGreaterThan(2 * Number(speeds[1]));
     expect(Number(/largest difference (\S+)/.exec(printed)![1])).toBeLessThan(1e-6);
   });
+  test("matmul.ts multiplies", async () => {
+    const printed = await example("matmul.ts");
+    expect(Number(/largest difference (\S+)/.exec(printed)![1])).toBeLessThan(1e-6);
+  });
   test("custom-pass.ts shows what the pass changed", async () => {
     expect(await example("custom-pass.ts")).toMatch(/after fuse-multiply-add/);
   });
   test("all have a test", () => {
-    const tested = ["classify.ts", "custom-pass.ts", "matmul-schedule.ts"];
+    const tested = ["classify.ts", "custom-pass.ts", "matmul-schedule.ts", "matmul.ts"];
     const names = trackedFiles().flatMap((path) => /^examples\/(.*\.ts)$/.exec(path)?.[1] ?? []);
     expect(names.sort()).toEqual(tested);
   });
