@@ -96,6 +96,14 @@ function parallelChannels(s: Schedule, input: BlockRef, coTile: LoopRef, threads
   if (s.probe("parallel", { loop: coTile }) === undefined) parallelOuter(s, [coTile], threads, work);
 }
 
+/** Splits the transformed tiles into what one register tile holds. */
+function splitTiles(s: Schedule, tiles: LoopRef, p: Plan, machine: Machine): [LoopRef, LoopRef] {
+  const count = s.extent(tiles)!;
+  const problem = { vectorBlocks: p.vectors, extent: count, depth: p.depth, outputBytes: 0 };
+  const points = bestPoints(machine, problem, p.vectors);
+  return s.split(tiles, { factor: points, tail: count % points === 0 ? "exact" : "shift-inwards" });
+}
+
 /** position → tiles of `points` transformed tiles → input channels, with the register tile unrolled inside. */
 function scheduleProducts(s: Schedule, product: BlockRef, collect: BlockRef, p: Plan, machine: Machine): void {
   const depth = 3;
@@ -111,20 +119,15 @@ function scheduleProducts(s: Schedule, product: BlockRef, collect: BlockRef, p: 
       ? loopRef(l)
       : undefined;
   };
-  const position = byAxis(collect, 1, depth);
-  const tiles = byAxis(collect, 2, depth)!;
+  const position = byAxis(collect, 1, depth)!;
+  const tiles = byAxis(collect, 2, depth);
   const blocks = byAxis(collect, 3, depth);
   const lane = inner.at(-1)!;
-  const count = s.extent(tiles)!;
-  const points = bestPoints(
-    machine,
-    { vectorBlocks: p.vectors, extent: count, depth: p.depth, outputBytes: 0 },
-    p.vectors,
-  );
-  const [tileOuter, point] = s.split(tiles, { factor: points, tail: count % points === 0 ? "exact" : "shift-inwards" });
+  const [tileOuter, point] = tiles ? splitTiles(s, tiles, p, machine) : [];
   s.reorder(...[position, tileOuter, point, blocks, lane].filter((l) => l !== undefined));
-  s.computeAt(product, tileOuter);
-  const from = s.loops(collect).findIndex((l) => l.id === tileOuter.id) + 1;
+  const at = tileOuter ?? position;
+  s.computeAt(product, at);
+  const from = s.loops(collect).findIndex((l) => l.id === at.id) + 1;
   const ic = byAxis(product, 5, from)!;
   const rest = [byAxis(product, 2, from), byAxis(product, 3, from)].filter((l) => l !== undefined);
   const ownLane = s
