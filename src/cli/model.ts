@@ -4,13 +4,13 @@ import { basename } from "node:path";
 import { valueOf } from "../../ir/graph/build.ts";
 import type { Graph } from "../../ir/graph/graph.ts";
 import type { MathPolicy } from "../../ir/loop/program.ts";
-import { InputError, UnavailableError, UsageError } from "../../ir/support/errors.ts";
+import { InputError, TilewrightError, UnavailableError, UsageError } from "../../ir/support/errors.ts";
 import type { Target } from "../../ir/target/target.ts";
 import { readWhole } from "../formats/read-file.ts";
 import { loadOnnx } from "../onnx/load.ts";
 import { type ArtifactFacts, decodeArtifact, isArtifact } from "../runtime/artifact.ts";
 import { compile } from "../runtime/compile.ts";
-import { Executable } from "../runtime/executable.ts";
+import { Executable, type ExecutableParts } from "../runtime/executable.ts";
 import { resolveTarget } from "../runtime/host.ts";
 import type { Tensor } from "../tensor.ts";
 import { compileProgress } from "./progress.ts";
@@ -133,7 +133,18 @@ function openArtifact(path: string, options: Parameters<typeof openNetwork>[1]):
       "usage/artifact",
       `${basename(path)} was compiled for 1 thread; compile the model with --threads ${threads}`,
     );
-  return { net: new Executable({ ...parts, threads }), source: "artifact", facts };
+  return { net: linked({ ...parts, threads }, path), source: "artifact", facts };
+}
+
+/** Links a file's code. @throws InputError [artifact/damaged] when its parts do not fit each other */
+function linked(parts: ExecutableParts, path: string): Executable {
+  try {
+    return new Executable(parts);
+  } catch (error) {
+    // The add-on's own errors have codes: an object that is none, an entry that no object has, memory there is not.
+    if (!(error instanceof Error && "code" in error) || error instanceof TilewrightError) throw error;
+    throw new InputError("artifact/damaged", `${path} does not link: ${error.message}`, { path, cause: error.code });
+  }
 }
 
 function requireShapes(graph: Graph, shapes: Readonly<Record<string, readonly number[]>>): void {

@@ -1,6 +1,9 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { encodeArtifact } from "../../../src/runtime/artifact.ts";
+import type { ExecutableParts } from "../../../src/runtime/executable.ts";
+import { resolveTarget } from "../../../src/runtime/host.ts";
 import { writeAdder, writeClassifier } from "./models.ts";
 import { cli, json, temporaryFolder } from "./run-cli.ts";
 
@@ -61,6 +64,37 @@ describe("compiled files", () => {
     expect(other.status).toBe(3);
     expect(other.stderr).toMatch(/artifact\/other-target\].*compiled for aarch64-neoverse-n1.*aarch64/);
   });
+});
+
+describe("files with a right checksum and wrong parts", () => {
+  const port = { name: "x", type: "float32", dims: [1] } as const;
+  const parts = {
+    objects: [],
+    entry: "tw_main",
+    inputs: [port],
+    outputs: [],
+    arenaBytes: 64,
+    constants: new ArrayBuffer(64),
+    steps: [],
+    threads: 1,
+  };
+  const facts = { name: "net", target: resolveTarget("host"), compiler: "a test" };
+  const cases: readonly (readonly [string, Partial<ExecutableParts>, RegExp])[] = [
+    ["no code", {}, /does not link/],
+    ["objects that are none", { objects: [Buffer.from("no object")] }, /does not link/],
+    ["entries that are no symbols", { entry: "a b" }, /its header lacks a field/],
+    ["types that are none", { inputs: [{ ...port, type: "float33" as never }] }, /its header lacks a field/],
+    ["negative dimensions", { inputs: [{ ...port, dims: [-1] }] }, /its header lacks a field/],
+    ["no thread", { threads: 0 }, /its header lacks a field/],
+  ];
+  for (const [what, change, text] of cases)
+    it(`are refused: ${what}`, async () => {
+      writeFileSync(at("crafted.tw"), encodeArtifact({ ...parts, ...change }, facts));
+      const { status, stderr } = await cli("run", at("crafted.tw"));
+      expect(stderr).toMatch(text);
+      expect(stderr).toContain("artifact/damaged");
+      expect(status).toBe(3);
+    });
 });
 
 describe("--emit", () => {
