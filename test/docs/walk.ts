@@ -52,16 +52,20 @@ export async function walk(): Promise<ReadonlyMap<string, string>> {
 /** Machine code is LLVM's: excerpts of it are compared only where the version is the one they were made with. */
 export const sameLlvm = (): boolean => llvmVersion().startsWith("22.");
 
-/** A 3×3 convolution, as exporters write it: batch normalization and activation are nodes of their own. */
+/** A 3×3 convolution with stride 2, as exporters write it: batch normalization and activation are nodes of their own. */
 function convolutionModel(): Graph {
   const b = new GraphBuilder();
   const filled = (name: string, dims: number[], value: (i: number) => number) => {
     const count = dims.reduce((x, y) => x * y, 1);
     return b.constant(name, { type: "float32", dims, data: Float32Array.from({ length: count }, (_, i) => value(i)) });
   };
-  const x = b.value("x", { dtype: "float32", dims: [1, 32, 28, 28] });
+  const x = b.value("x", { dtype: "float32", dims: [1, 32, 56, 56] });
   const w = filled("w", [64, 32, 3, 3], (i) => ((i % 7) - 3) / 16);
-  const [y] = b.node("Conv", [x, w], { outputs: ["y"], opset: 17, attributes: { pads: [1, 1, 1, 1] } });
+  const [y] = b.node("Conv", [x, w], {
+    outputs: ["y"],
+    opset: 17,
+    attributes: { pads: [1, 1, 1, 1], strides: [2, 2] },
+  });
   const parts = ["scale", "shift", "mean", "variance"].map((name, k) => filled(name, [64], (i) => 1 + ((i + k) % 3)));
   const [z] = b.node("BatchNormalization", [y, ...parts], { outputs: ["z"], opset: 17 });
   const [out] = b.node("Relu", [z], { outputs: ["out"], opset: 17 });
