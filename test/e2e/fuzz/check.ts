@@ -1,6 +1,7 @@
 /** Compiles a random graph one way, runs it several times, and compares with the reference. */
 import type { Graph } from "../../../ir/graph/graph.ts";
 import { defaultSchedule } from "../../../passes/schedule/library/index.ts";
+import { writeOnnx } from "../../../src/onnx/write.ts";
 import { buildGroupProgram } from "../../../src/operators/build-program.ts";
 import { type CompileOptions, compile, kernelContext, prepareGraph } from "../../../src/runtime/compile.ts";
 import { difference, type Results, reference } from "./oracle.ts";
@@ -28,7 +29,7 @@ const tolerance = 2e-4;
 export async function check(graph: Graph, feeds: readonly Results[], options: CompileOptions): Promise<Outcome> {
   const expected = await reference(graph, feeds);
   if (!expected) return { by: "nobody" };
-  const net = await compile(graph, { cache: false, ...options });
+  const net = await compile(writeOnnx(graph), { cache: false, ...options });
   try {
     const [a, b] = feeds as [Results, Results];
     const first = net.runSync(a);

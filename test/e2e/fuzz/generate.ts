@@ -2,6 +2,7 @@
 import type { Graph } from "../../../ir/graph/graph.ts";
 import type { TensorValue } from "../../../ir/graph/tensor-value.ts";
 import { imageNetwork } from "./images.ts";
+import { singleOperator } from "./operators.ts";
 import { type Known, Source } from "./source.ts";
 import { tensorGraph } from "./tensors.ts";
 import { tokenNetwork } from "./tokens.ts";
@@ -14,13 +15,14 @@ export interface RandomCase {
   readonly feeds: readonly Readonly<Record<string, TensorValue>>[];
 }
 
-const families = { images: imageNetwork, tokens: tokenNetwork, tensors: tensorGraph };
+const families = { images: imageNetwork, tokens: tokenNetwork, tensors: tensorGraph, operators: singleOperator };
 export type Family = keyof typeof families;
 
 /** The random case of a seed; the same seed gives the same case. */
 export function randomCase(seed: number, only?: Family): RandomCase {
   const s = new Source(seed);
-  const family = only ?? s.pick(["images", "images", "images", "tokens", "tokens", "tensors", "tensors"] as const);
+  const family =
+    only ?? s.pick(["images", "images", "images", "tokens", "tokens", "tensors", "tensors", "operators"] as const);
   const made = families[family](s, s.pick([1, 2, 3, 5, 8, 12]));
   const graph = s.finish(`${family}${seed}`, outputsOf(s, made));
   const feeds = [0, 1].map(() =>

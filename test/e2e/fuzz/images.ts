@@ -54,7 +54,8 @@ function windowAttributes(s: Source, kernel: readonly number[], dilate = true) {
     ...(s.chance(0.8) ? { kernel_shape: kernel } : {}),
   };
 }
-function pool(s: Source, x: Known): Known {
+/** A random node of its kind. */
+export function pool(s: Source, x: Known): Known {
   const op = s.pick([
     "MaxPool",
     "MaxPool",
@@ -251,13 +252,17 @@ function pad(s: Source, x: Known): Known {
   const mode = s.pick(["constant", "constant", "reflect", "edge"]);
   const amounts = Array.from({ length: 2 * n }, (_, i) =>
     i % n >= 2 || s.chance(0.05)
-      ? s.int(mode === "constant" && s.chance(0.1) ? -1 : 0, Math.min(2, mode === "reflect" ? x.dims[i % n]! - 1 : 2))
+      ? s.int(
+          mode === "constant" && s.chance(0.1) ? -1 : 0,
+          Math.min(2, mode === "reflect" ? Math.max(0, x.dims[i % n]! - 1) : 2),
+        )
       : 0,
   );
   const value = mode === "constant" && s.chance(0.4) ? [s.scalar(s.pick([0, 0, 1.5]))] : [];
   return s.one("Pad", [x, s.ints(amounts), ...value], mode === "constant" && s.chance(0.5) ? {} : { mode }, true);
 }
-function resize(s: Source, x: Known): Known {
+/** A random node of its kind. */
+export function resize(s: Source, x: Known): Known {
   const n = x.dims.length;
   const mode = s.pick(["nearest", "nearest", "linear", "cubic"]);
   if (mode === "cubic" && n !== 4) return x;
@@ -269,7 +274,9 @@ function resize(s: Source, x: Known): Known {
       ? { nearest_mode: s.pick(["floor", "round_prefer_floor", "ceil", "round_prefer_ceil"]) }
       : {}),
   };
-  const scale = s.pick([2, 2, 0.5, 1.5, 3]);
+  // ONNX Runtime aligns corners by the rounded extent, ONNX by the exact one.
+  const whole = transform === "align_corners" && x.dims.slice(2).some((d) => d % 2 !== 0);
+  const scale = s.pick(whole ? [2, 3] : [2, 2, 0.5, 1.5, 3]);
   if (s.chance(0.5)) {
     const scales = { ...s.constant([n]) };
     s.builder.update(scales.id, {
@@ -283,7 +290,8 @@ function resize(s: Source, x: Known): Known {
     attributes,
   );
 }
-function transposedConvolution(s: Source, x: Known): Known {
+/** A random node of its kind. */
+export function transposedConvolution(s: Source, x: Known): Known {
   const c = x.dims[1]!;
   const group = s.chance(0.2) && c % 2 === 0 ? 2 : s.chance(0.1) ? c : 1;
   const kernel = x.dims.slice(2).map(() => s.int(1, 4));

@@ -122,7 +122,12 @@ function firstDifference(a: Float32Array, e: Float32Array, tolerance: number, is
   for (let i = 0; i < e.length; i++) {
     if (a[i] === e[i] || (Number.isNaN(a[i]) && Number.isNaN(e[i]))) continue;
     const d = isFloat ? Math.abs(a[i]! - e[i]!) : Number.POSITIVE_INFINITY;
-    if (d <= tolerance * largest || (Number.isFinite(a[i]) && d <= tolerance * Math.abs(e[i]!))) continue;
+    // What cancels to nothing leaves a rounding error of what was cancelled.
+    if (
+      d <= Math.max(tolerance * largest, tolerance > 0 ? 1e-6 : 0) ||
+      (Number.isFinite(a[i]) && d <= tolerance * Math.abs(e[i]!))
+    )
+      continue;
     at ??= i;
     count++;
     error = Math.max(error, d);

@@ -4,7 +4,7 @@ import type { ScalarType } from "../../../ir/expr/dtype.ts";
 import { tensorValue } from "../../../ir/graph/tensor-value.ts";
 import { check, configurations, refusals } from "./check.ts";
 import { type Family, randomCase } from "./generate.ts";
-import { describe, shrink } from "./shrink.ts";
+import { describeGraph, shrink } from "./shrink.ts";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -71,7 +71,7 @@ async function report(seed: number, message: string): Promise<void> {
     }
   };
   const small = await shrink(c.graph, fails);
-  console.log(describe(small));
+  console.log(describeGraph(small));
 }
 function filled(type: ScalarType, dims: readonly number[]) {
   const tensor = tensorValue(type, dims);

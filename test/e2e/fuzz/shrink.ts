@@ -41,7 +41,7 @@ function cutAt(graph: Graph, v: ValueId): Graph | undefined {
 }
 
 /** The graph in lines: inputs, nodes with attributes and shapes, outputs. */
-export function describe(graph: Graph): string {
+export function describeGraph(graph: Graph): string {
   const value = (id: ValueId | undefined): string => {
     if (id === undefined) return "-";
     const v = valueOf(graph, id);

@@ -22,6 +22,41 @@ export interface Known {
   readonly exact: boolean;
 }
 
+/** The first opset of operators younger than the oldest graphs made here. */
+const since: Readonly<Record<string, number>> = {
+  Celu: 12,
+  HardSwish: 14,
+  Trilu: 14,
+  LayerNormalization: 17,
+  Mish: 18,
+  Gelu: 20,
+  GroupNormalization: 21,
+};
+const axesInputs: Readonly<Record<string, string>> = {
+  Split: "split",
+  Squeeze: "axes",
+  Unsqueeze: "axes",
+  ReduceSum: "axes",
+};
+/** Before opset 13 these operators had axes and sizes as attributes. */
+function beforeOpset13(
+  builder: GraphBuilder,
+  op: string,
+  inputs: readonly (Known | undefined)[],
+  attributes: AttributeRecord,
+): { inputs: readonly (Known | undefined)[]; attributes: AttributeRecord } {
+  const name = axesInputs[op];
+  if (op === "Resize" && inputs[1] === undefined) {
+    const type: TensorValue = { type: "float32", dims: [0], data: new Float32Array(0) };
+    const none: Known = { id: builder.constant("roi", type), dims: [0], type: "float32", exact: true };
+    const scales = inputs[2] ?? none;
+    return { inputs: [inputs[0], none, scales, ...inputs.slice(3)], attributes };
+  }
+  const given = name === undefined || inputs[1] === undefined ? undefined : builder.values.get(inputs[1].id)!.constant;
+  if (name === undefined || given === undefined) return { inputs, attributes };
+  return { inputs: [inputs[0]], attributes: { ...attributes, [name]: Array.from(given.data, Number) } };
+}
+
 /** Random choices and a growing graph; operators that this version refuses are left out. */
 export class Source {
   readonly builder = new GraphBuilder();
@@ -32,7 +67,7 @@ export class Source {
   constructor(seed: number) {
     this.#random = xoroshiro128plus(seed * 2654435761 + 12345);
     for (let i = 0; i < 8; i++) uniformInt(this.#random, 0, 9);
-    this.opset = this.pick([17, 18, 21]);
+    this.opset = this.pick([11, 13, 17, 18, 21, 22]);
   }
   /** A whole number from `low` to `high`, both included. */
   int(low: number, high: number): number {
@@ -102,6 +137,8 @@ export class Source {
     options: { outputs?: number; exact?: boolean; hidden?: boolean; opset?: number } = {},
   ): Known[] | undefined {
     const count = options.outputs ?? 1;
+    if (this.opset < (since[op] ?? 0)) return undefined;
+    const form = this.opset < 13 ? beforeOpset13(this.builder, op, inputs, attributes) : { inputs, attributes };
     const outputs = Array.from({ length: count }, () => this.builder.value(op.toLowerCase()));
     const node: Node = {
       id: this.builder.ids.fresh<"node">() as NodeId,
@@ -109,9 +146,9 @@ export class Source {
       op,
       domain: "",
       opset: this.opset,
-      inputs: inputs.map((i) => i?.id),
+      inputs: form.inputs.map((i) => i?.id),
       outputs,
-      attributes: attributesOf(attributes),
+      attributes: attributesOf(form.attributes),
     };
     const types = this.#typesOf(node);
     if (!types || types.some((t) => elementCount(t.dims) > 200_000)) {

@@ -24,7 +24,8 @@ function product(s: Source, x: Known): Known {
   const y = s.one("MatMul", [x, s.constant([k, n], scale)]);
   return s.chance(0.6) ? s.one("Add", s.chance(0.5) ? [y, s.constant([n])] : [s.constant([n]), y]) : y;
 }
-function gemm(s: Source, x: Known, n: number): Known {
+/** A random node of its kind. */
+export function gemm(s: Source, x: Known, n: number): Known {
   const transA = s.chance(0.2) ? 1 : 0;
   const transB = s.chance(0.5) ? 1 : 0;
   const [m, k] = transA ? [x.dims[1]!, x.dims[0]!] : [x.dims[0]!, x.dims[1]!];
@@ -83,7 +84,8 @@ function layerNorm(s: Source, x: Known): Known {
   const deviation = s.one("Sqrt", [s.one("Add", [variance, s.scalar(0.01)])]);
   return s.one("Add", [s.one("Mul", [s.one("Div", [centered, deviation]), s.positive([d])]), s.constant([d])]);
 }
-function softmax(s: Source, x: Known): Known {
+/** A random node of its kind. */
+export function softmax(s: Source, x: Known): Known {
   return s.one(s.pick(["Softmax", "LogSoftmax"]), [x], { axis: s.int(-x.dims.length, x.dims.length - 1) });
 }
 function move(s: Source, x: Known): Known {
