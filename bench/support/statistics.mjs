@@ -16,7 +16,7 @@ export const interquartileRange = (samples) => quantile(samples, 0.75) - quantil
 
 export const geometricMean = (values) => Math.exp(values.reduce((sum, v) => sum + Math.log(v), 0) / values.length);
 
-/** Least squares y = intercept + slope x, with the share of variance that it explains. */
+/** Least squares y = intercept + slope x, the slope's standard error, and the share of variance explained. */
 export function linearFit(xs, ys) {
   const n = xs.length;
   const meanX = xs.reduce((a, b) => a + b, 0) / n;
@@ -31,5 +31,7 @@ export function linearFit(xs, ys) {
   }
   const slope = sxx > 0 ? sxy / sxx : 0;
   const r2 = syy > 0 && sxx > 0 ? sxy ** 2 / (sxx * syy) : 1;
-  return { slope, intercept: meanY - slope * meanX, r2 };
+  const residual = Math.max(0, syy - slope * sxy);
+  const slopeError = n > 2 ? Math.sqrt(residual / (n - 2) / sxx) : Number.POSITIVE_INFINITY;
+  return { slope, slopeError, intercept: meanY - slope * meanX, r2 };
 }
