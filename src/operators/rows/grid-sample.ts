@@ -82,6 +82,8 @@ function coordinate(s: Sampling, value: Expr, extent: number): Expr {
     ? mul(mul(scaled, like(value, 0.5)), like(value, extent - 1))
     : mul(sub(mul(scaled, like(value, extent)), like(value, 1)), like(value, 0.5));
   const place = bounded(s.mode === "nearest" ? unary("round", x) : x);
+  // Cubic taps are clamped one by one, so that the curve still bends beyond the border, as in ONNX Runtime.
+  if (s.padding === "border" && s.mode === "cubic") return place;
   if (s.padding === "border") return max(like(x, 0), min(like(x, extent - 1), place));
   const { low, span } = borders(s, extent);
   const inside = and(compare("ge", place, like(x, low)), compare("le", place, like(x, low + span)));

@@ -39,13 +39,13 @@ export const recurrentActivations: ReadonlyMap<string, Activation> = new Map<str
   ["softsign", { of: (x) => mul(x, reciprocal(add(abs(x), like(x, 1)))) }],
   ["softplus", { of: (x) => softplus(x) }],
 ]);
-/** The k-th activation of a cell, after clipping what goes into it. */
-function activation(c: NodeContext, k: number): (x: Expr) => Expr {
+/** The k-th activation of a cell, for a gate after clipping what goes into it. */
+function activation(c: NodeContext, k: number, isGate = true): (x: Expr) => Expr {
   const name = c.attributes.strings("activations")?.[k] ?? c.invalid("an activation is missing");
   const f = recurrentActivations.get(name) ?? c.unsupported(`activation ${JSON.stringify(name)}`);
   const [alpha, beta] = [c.attributes.floats("alpha")?.[k] ?? 0, c.attributes.floats("beta")?.[k] ?? 0];
   const clip = c.attributes.float("clip", 0);
-  const clipped = (x: Expr): Expr => (clip > 0 ? nanMin(nanMax(x, like(x, -clip)), like(x, clip)) : x);
+  const clipped = (x: Expr): Expr => (isGate && clip > 0 ? nanMin(nanMax(x, like(x, -clip)), like(x, clip)) : x);
   return (x) => f.of(clipped(x), alpha, beta);
 }
 
@@ -87,7 +87,7 @@ function cell(c: ComputeContext, states: number) {
 function computeLstm(c: ComputeContext): Tensor[] {
   const { fromInput, fromHidden, gate, kept, shown } = cell(c, 2);
   const [hidden, memory, peephole] = [c.input(2), c.input(3), c.optional(5)];
-  const [f, g, h] = [0, 1, 2].map((k) => activation(c, k)) as [(x: Expr) => Expr, (x: Expr) => Expr, (x: Expr) => Expr];
+  const [f, g, h] = [activation(c, 0), activation(c, 1), activation(c, 2, false)];
   const coupled = c.attributes.int("input_forget", 0) !== 0;
   const size = c.output(0).dims[1]!;
   /** Gates in the order input, output, forget, cell; peepholes in the order input, output, forget. */
