@@ -85,6 +85,7 @@ export class Axis extends Scalar {
     this.extent = extent;
   }
 }
+/** An axis `0..extent` that a reduction runs over. */
 export const reduceAxis = (name: string, extent: number): Axis =>
   new Axis(name, positive(extent, `reduceAxis ${name}`));
 
@@ -137,7 +138,9 @@ function positive(n: number, what: string): number {
     throw new UsageError("compute/extent", `${what}: extents are positive whole numbers, got ${n}`);
   return n;
 }
+/** The sum of `value` over all points of the axes. */
 export const sum = (value: Scalar, ...axes: Axis[]): ReduceCall => reduce("add", value, ...axes);
+/** The reduction of `value` over all points of the axes. */
 export const reduce = (op: ReduceOp, value: Scalar, ...axes: Axis[]): ReduceCall => ({
   kind: "reduceCall",
   op,

@@ -25,7 +25,15 @@ export {
   sum,
   where,
 } from "./dsl.ts";
-export { centerCrop, type Image, imageToTensor, readImage, resizeShorterSide } from "./formats/image.ts";
+export {
+  centerCrop,
+  type Image,
+  type ImageTensorOptions,
+  imageToTensor,
+  type ResizeOptions,
+  readImage,
+  resizeShorterSide,
+} from "./formats/image.ts";
 export { buildMobileNetV2 } from "./models/mobilenet-v2.ts";
 export { loadOnnx, loadOnnxSync } from "./onnx/load.ts";
 export { writeOnnx } from "./onnx/write.ts";

@@ -25,7 +25,9 @@ export interface ValueMetadata {
   readonly type: ScalarType;
   readonly shape: readonly (number | string)[];
 }
+/** Inputs of a run by name. */
 export type FeedsType = Readonly<Record<string, Tensor>>;
+/** Outputs of a run by name. */
 export type ReturnType = Record<string, Tensor>;
 
 /** Feeds, or only their shapes when compiling ahead. */

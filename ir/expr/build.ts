@@ -80,6 +80,7 @@ export function buffer(
 }
 
 const booleanResult: ReadonlySet<UnaryOp> = new Set(["isnan", "isinf"]);
+/** An operation on one operand. */
 export function unary(op: UnaryOp, value: Expr): Unary {
   const type = booleanResult.has(op) ? dtype("bool", value.dtype.lanes) : value.dtype;
   return { kind: "unary", op, value, dtype: type };
@@ -197,6 +198,7 @@ export function and(a: Expr, b: Expr): Expr {
 export const or = (a: Expr, b: Expr): Expr => binary("or", a, b);
 export const not = (a: Expr): Expr => unary("not", a);
 
+/** `condition ? then : otherwise`, by lane; only the chosen side is evaluated. */
 export function select(condition: Expr, then: ExprLike, otherwise: ExprLike): Expr {
   const [t, o] = unify(then, otherwise);
   invariant(condition.dtype.scalar === "bool", "a select's condition is bool");
@@ -243,6 +245,7 @@ export function shuffle(vectors: readonly Expr[], lanes: readonly number[]): Shu
 export function vectorReduce(op: VectorReduce["op"], value: Expr): VectorReduce {
   return { kind: "vectorReduce", op, value, dtype: withLanes(value.dtype, 1) };
 }
+/** A call of an intrinsic. */
 export function call(callee: Intrinsic, args: readonly Expr[], type: DType): Call {
   return { kind: "call", callee, args, dtype: type };
 }

@@ -17,6 +17,7 @@ export const scalarTypes = [
   "float64",
 ] as const;
 
+/** The name of an element type, as in ONNX and NumPy. */
 export type ScalarType = (typeof scalarTypes)[number];
 
 /** A scalar (lanes 1) or vector type. Interned: equal types are the same object. */

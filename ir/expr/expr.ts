@@ -133,6 +133,7 @@ export interface Call {
   readonly dtype: DType;
 }
 
+/** An expression: a closed union, told apart by `kind`. */
 export type Expr =
   | Const
   | Var

@@ -57,6 +57,7 @@ export interface Node {
   readonly attributes: ReadonlyMap<string, Attribute>;
 }
 
+/** Operators over values in execution order: what an ONNX file becomes. */
 export interface Graph {
   readonly kind: "graph";
   readonly name: string;

@@ -86,6 +86,8 @@ export interface Store {
   readonly value: Expr;
   /** Lanes where it is false are not written. */
   readonly predicate?: Expr;
+  /** Goes to memory past the caches; the meaning is the same. */
+  readonly nontemporal?: true;
 }
 export interface Seq {
   readonly kind: "seq";
@@ -126,6 +128,7 @@ export interface ParallelCall {
   readonly scalars: readonly Var[];
 }
 
+/** A statement: a closed union, told apart by `kind`. */
 export type Stmt = For | Block | Store | Seq | If | Let | Allocate | Evaluate | ParallelCall;
 
 export type ParamRole = "input" | "output" | "constant" | "workspace";

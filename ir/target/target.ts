@@ -20,6 +20,7 @@ export interface GpuLimits {
   readonly maxThreads: number;
   readonly regsPerThread: number;
 }
+/** A processor as data: what lowering, code generation and recipes may ask of it. */
 export interface Target {
   /** As `parseTarget` takes it. */
   readonly name: string;

@@ -13,6 +13,7 @@ export interface PassEvent {
   readonly before: Graph | Program;
   readonly after: Graph | Program;
 }
+/** An observer of a running pipeline. */
 export interface Instrument {
   readonly name: string;
   readonly beforePass?: (pass: string, input: Graph | Program) => void;

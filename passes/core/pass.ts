@@ -14,6 +14,7 @@ export interface Representations {
   readonly flat: Program;
   readonly tasks: Program;
 }
+/** The name of a representation. */
 export type Representation = keyof Representations;
 
 /** What passes may ask for; no pass reads anything else. */
@@ -23,6 +24,7 @@ export interface PassOptions {
   /** Threads that parallel loops run on. */
   readonly threads?: number;
 }
+/** What a pass and its runner are told besides the program. */
 export interface PassContext {
   readonly target?: Target;
   readonly options: PassOptions;
@@ -34,6 +36,7 @@ export const plainContext: PassContext = { options: {}, instruments: [] };
 /** Only in types: keeps the representations of a pass apart though their data may be alike. */
 declare const signature: unique symbol;
 
+/** A pass: takes a program of one representation, gives one of another (or the same). */
 export interface Pass<From extends Representation, To extends Representation> {
   /** Kebab-case. */
   readonly name: string;

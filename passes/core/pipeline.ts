@@ -30,6 +30,7 @@ export type Chained<Passes extends readonly AnyPass[]> = Passes extends readonly
   : Passes;
 type Last<Passes extends readonly AnyPass[]> = Passes extends readonly [...AnyPass[], infer P] ? P : Passes[number];
 
+/** Passes in an order that fits. */
 export interface Pipeline<From extends Representation, To extends Representation> {
   readonly passes: readonly AnyPass[];
   /**

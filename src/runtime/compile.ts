@@ -21,6 +21,7 @@ import { ObjectCache, objectKey } from "./object-cache.ts";
 import { layOut, simplifyGraph } from "./prepare.ts";
 import { groupWork } from "./work.ts";
 
+/** How a network is compiled. */
 export interface CompileOptions {
   /** `host` (default) or a target string; only targets this machine can run give an Executable. */
   readonly target?: string | Target;

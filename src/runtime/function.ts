@@ -16,6 +16,7 @@ import { resolveTarget, sharedPool } from "./host.ts";
 import { environmentInstruments } from "./instruments.ts";
 import { codegenTarget, nativeOptions } from "./kernels.ts";
 
+/** How a scheduled program is compiled. */
 export interface BuildOptions {
   readonly target?: string | Target;
   readonly threads?: number;
