@@ -194,8 +194,11 @@ export function brokenByPermutation(
     return !staysForward(d, places);
   });
 }
-/** Whether the permuted direction vector cannot be lexicographically negative. */
-function staysForward(d: Dependence, places: readonly number[]): boolean {
+/**
+ * Whether the permuted direction vector cannot be lexicographically negative; `places[k]` is the old place of the loop
+ * that comes to stand at place k.
+ */
+export function staysForward(d: Dependence, places: readonly number[]): boolean {
   const wasEqual = d.directions.slice(0, places.length).every((x) => x === "=");
   if (wasEqual) return true;
   for (const p of places) {

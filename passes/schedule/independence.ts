@@ -1,10 +1,11 @@
 /** Whether loops that are parallel or vectorized already may stay so when something else moves into them. */
 import type { BinaryOp, Expr } from "../../ir/expr/expr.ts";
 import { some } from "../../ir/expr/traverse.ts";
-import type { Block, For, Program } from "../../ir/loop/program.ts";
-import { visitStmt } from "../../ir/loop/traverse.ts";
+import type { Block, For, Program, Stmt } from "../../ir/loop/program.ts";
+import { childStmts } from "../../ir/loop/traverse.ts";
+import { carriedMeetings } from "./dependences.ts";
 import { keyOf } from "./iteration.ts";
-import { bindingsOf, carriedMeetings, dependsOn, hasKind, type Meeting, nestOf, storesTheSame } from "./legality.ts";
+import { bindingsOf, dependsOn, hasKind, type Meeting, nestOf, storesTheSame } from "./legality.ts";
 
 /** The block of a meeting with itself that only accumulates along the loop, b[i] = b[i] op value. */
 export function accumulates(m: Meeting, loop: For): Block | undefined {
@@ -24,22 +25,24 @@ function isPlainUpdate(b: Block): boolean {
   return isTarget(a) && !some(value, (n) => n.kind === "load" && n.buffer.id === s.buffer.id);
 }
 
-/** Parallel and vectorized loops of the program. */
-function loopsAtOnce(program: Program): For[] {
-  const found: For[] = [];
-  for (const f of program.functions)
-    visitStmt(f.body, (s) => {
-      if (s.kind === "for" && (s.loopKind === "parallel" || s.loopKind === "vectorized")) found.push(s);
-      return s.kind !== "block";
-    });
+/** Parallel and vectorized loops of the program, each with the loops around it. */
+function loopsAtOnce(program: Program): Map<For, readonly For[]> {
+  const found = new Map<For, readonly For[]>();
+  const go = (s: Stmt, around: readonly For[]): void => {
+    if (s.kind === "block") return;
+    if (s.kind === "for" && (s.loopKind === "parallel" || s.loopKind === "vectorized")) found.set(s, around);
+    const inner = s.kind === "for" ? [...around, s] : around;
+    for (const c of childStmts(s)) go(c, inner);
+  };
+  for (const f of program.functions) go(f.body, []);
   return found;
 }
 /** A parallel or vectorized loop whose iterations meet in `after`, among those that differ from `before`. */
 export function brokenLoop(before: Program, after: Program): { loop: For; meeting: Meeting } | undefined {
-  const old = new Set(loopsAtOnce(before));
-  for (const loop of loopsAtOnce(after)) {
+  const old = loopsAtOnce(before);
+  for (const [loop, around] of loopsAtOnce(after)) {
     if (old.has(loop)) continue;
-    const nest = nestOf(loop);
+    const nest = nestOf(loop, around);
     const meeting = carriedMeetings(nest, loop).find((m) =>
       loop.loopKind === "parallel" ? !storesTheSame(nest, m) : accumulates(m, loop) === undefined,
     );
@@ -48,4 +51,4 @@ export function brokenLoop(before: Program, after: Program): { loop: For; meetin
   return undefined;
 }
 /** Whether any loop is parallel or vectorized. */
-export const hasLoopsAtOnce = (program: Program): boolean => loopsAtOnce(program).length > 0;
+export const hasLoopsAtOnce = (program: Program): boolean => loopsAtOnce(program).size > 0;

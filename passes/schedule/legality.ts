@@ -1,7 +1,7 @@
 /**
  * What the loop primitives ask about a program: which statements meet in the same elements, and for which loops such a
- * meeting means the same iteration. Blocks are trusted to be what their iteration variables say (`spatial` instances
- * write their own elements); everything between blocks is derived from their regions.
+ * meeting means the same iteration. Blocks keep what their iteration variables and regions say (`contracts.ts` checks
+ * it); what regions and bindings alone do not exclude is left to the dependence analysis.
  */
 import { constantValue } from "../../ir/expr/build.ts";
 import { isFloat } from "../../ir/expr/dtype.ts";
@@ -10,6 +10,8 @@ import { freeVars, substitute, visit } from "../../ir/expr/traverse.ts";
 import type { Block, For, IterKind, MathPolicy, Region, Stmt } from "../../ir/loop/program.ts";
 import { childExprs, childStmts, visitStmt } from "../../ir/loop/traverse.ts";
 import type { BufferId, VarId } from "../../ir/support/ids.ts";
+import type { Dependence } from "../analysis/dependence.ts";
+import { coversAccesses } from "./contracts.ts";
 import { type Coordinate, forcedEqual, growsWithLoops, type IterationContext } from "./iteration.ts";
 
 /** One touch of a buffer, in terms of the loops around the statement. */
@@ -27,6 +29,8 @@ export interface Instance {
 /** Everything that runs under `root`. */
 export interface Nest {
   readonly root: Stmt;
+  /** Loops around `root`, outermost first. */
+  readonly around: readonly For[];
   readonly instances: readonly Instance[];
   /** Variables that `root` or a statement within binds. */
   readonly bound: ReadonlySet<VarId>;
@@ -36,8 +40,8 @@ export interface Nest {
   readonly held: ReadonlySet<VarId>;
 }
 
-/** Collects what runs under `root`, in execution order. */
-export function nestOf(root: Stmt): Nest {
+/** Collects what runs under `root`, in execution order; `around` are the loops around it, outermost first. */
+export function nestOf(root: Stmt, around: readonly For[] = []): Nest {
   const instances: Instance[] = [];
   const bound = new Set<VarId>();
   const own = new Set<BufferId>();
@@ -51,7 +55,7 @@ export function nestOf(root: Stmt): Nest {
     for (const c of childStmts(s)) go(c, inner);
   };
   go(root, []);
-  return { root, instances, bound, own, held: new Set() };
+  return { root, around, instances, bound, own, held: new Set() };
 }
 function touchesOfBlock(b: Block): Touch[] {
   const map = new Map(b.iterVars.map((v, i) => [v.var.id, b.bindings[i]!]));
@@ -64,8 +68,14 @@ function touchesOfBlock(b: Block): Touch[] {
     })),
   });
   const outer = [...b.bindings, ...(b.predicate ? [b.predicate] : [])].flatMap(loadsIn);
-  return [...outer, ...b.reads.map(touch(false)), ...b.writes.map(touch(true))];
+  const touches = [...outer, ...b.reads.map(touch(false)), ...b.writes.map(touch(true))];
+  return coversAccesses(b) ? touches : touches.map(anywhere);
 }
+/** The same touch of any element: where regions do not prove what a block touches. */
+const anywhere = (t: Touch): Touch => ({
+  ...t,
+  at: t.at.map(({ min }) => ({ min, extent: Number.POSITIVE_INFINITY })),
+});
 function touchesOfStmt(s: Stmt): Touch[] {
   const point = (e: Expr): Coordinate => ({ min: e, extent: 1 });
   const loads = childExprs(s).flatMap(loadsIn);
@@ -92,6 +102,8 @@ export interface Meeting {
   readonly second: Instance;
   readonly buffer: Buffer;
   readonly same: ReadonlySet<VarId>;
+  /** What the dependence analysis says of it, once it was asked. */
+  readonly dependence?: Dependence;
 }
 
 /** Every pair of instances under the nest that may touch one element, at least one of them writing. */
@@ -156,15 +168,25 @@ export function reductionsGrow(nest: Nest, instance: Instance): boolean {
 export const nameOf = (i: Instance): string => (i.stmt.kind === "block" ? i.stmt.name : `a ${i.stmt.kind} statement`);
 /** Words for two instances that meet. */
 export function describeMeeting(m: Meeting, loop: string): string {
+  const how = m.dependence ? describeDependence(m.dependence) : "";
   if (m.first === m.second)
-    return `different iterations of ${loop} run ${nameOf(m.first)} on the same element of ${m.buffer.name}`;
-  return `${nameOf(m.first)} and ${nameOf(m.second)} may touch the same element of ${m.buffer.name} in different iterations of ${loop}`;
+    return `different iterations of ${loop} run ${nameOf(m.first)} on the same element of ${m.buffer.name}${how}`;
+  const touch = m.dependence?.exact ? "touch" : "may touch";
+  return `${nameOf(m.first)} and ${nameOf(m.second)} ${touch} the same element of ${m.buffer.name} in different iterations of ${loop}${how}`;
 }
-
-/** The meetings of different iterations of `loop`; none when its iterations are independent. */
-export function carriedMeetings(nest: Nest, loop: For): Meeting[] {
-  if ((constantValue(loop.extent) ?? 2) <= 1) return [];
-  return meetings(nest).filter((m) => !m.same.has(loop.var.id));
+/** The kind of a dependence and how far apart its iterations are, where that is one distance. */
+export function describeDependence(d: Dependence): string {
+  const apart = d.commonLoops.flatMap((l, k) => {
+    const n = d.distances[k];
+    return n === undefined || n === 0 ? [] : [`${n} of ${l.var.name}`];
+  });
+  const kind =
+    d.kind === "output"
+      ? "both write it"
+      : d.kind === "flow"
+        ? "one reads what the other wrote"
+        : "one overwrites what the other read";
+  return apart.length > 0 ? ` (${kind}, iterations ${apart.join(" and ")} apart)` : "";
 }
 
 /**

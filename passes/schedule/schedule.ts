@@ -6,9 +6,10 @@ import { invariant } from "../../ir/support/invariant.ts";
 import { printProgram } from "../../ir/text/printer.ts";
 import { type ArgsOf, argsFor, type PrimitiveMethods, type PrimitiveName, primitives, rowNamed } from "./apply.ts";
 import { handlesIn, shapeFault } from "./arguments.ts";
+import { overlappingBlock } from "./contracts.ts";
 import { refused, unknownHandle } from "./errors.ts";
 import { brokenLoop, hasLoopsAtOnce } from "./independence.ts";
-import { describeMeeting } from "./legality.ts";
+import { describeDependence, describeMeeting } from "./legality.ts";
 import { type TiledLoops, tile } from "./library/tile.ts";
 import type { SplitOptions, Tail } from "./primitive/split.ts";
 import type { BlockRef, LoopRef, Violation } from "./primitive.ts";
@@ -36,7 +37,11 @@ export const liveHandle = "live-handle";
 export const buffersInScope = "buffers-in-scope";
 /** The rule that every primitive has: loops that run at once stay independent. */
 export const staysIndependent = "stays-independent";
+/** The rule that every program has: blocks are what their iteration variables say. */
+export const spatialWritesOverlap = "spatial-writes-overlap";
 const commonRules: Readonly<Record<string, string>> = {
+  [spatialWritesOverlap]:
+    "iterations of a block that differ in a spatial variable touch no element that one of them writes",
   [liveHandle]: "handles stand for what still exists",
   [staysIndependent]: "iterations of parallel and vectorized loops stay independent",
   [buffersInScope]: "buffers are used only inside their allocations",
@@ -181,7 +186,7 @@ export class Schedule {
       const dead = this.#whyDead(h);
       if (dead !== undefined) return { rule: liveHandle, because: dead };
     }
-    return row.primitive.check(this.program, args) ?? this.#common(name, args);
+    return overlapViolation(this.program) ?? row.primitive.check(this.program, args) ?? this.#common(name, args);
   }
   /** The rules that concern what the primitive makes of the program: only nested allocations and loops at once can break them. */
   #common(name: string, args: object): Violation | undefined {
@@ -249,6 +254,18 @@ export class Schedule {
   }
 }
 
+/** A block that is not what its iteration variables say: whatever primitives conclude from them would be wrong. */
+function overlapViolation(program: Program): Violation | undefined {
+  const found = overlappingBlock(program);
+  if (!found) return undefined;
+  const { block, by } = found;
+  return {
+    rule: spatialWritesOverlap,
+    because: `iterations of ${block.name} share elements of ${by.source.buffer.name}${describeDependence(by)}`,
+    instead: "declare the variables they differ in as ordered (or as reduction, where they accumulate)",
+    at: blockRef(block),
+  };
+}
 const named = (p: Program, name: string): PrimFunc | undefined => p.functions.find((f) => f.name === name);
 const pastTense: Readonly<Record<string, string>> = { split: "split", fuse: "fused" };
 

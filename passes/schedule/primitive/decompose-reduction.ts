@@ -8,6 +8,7 @@ import { mapChildStmts, mapRegion, visitExprs } from "../../../ir/loop/traverse.
 import type { BufferId, VarId } from "../../../ir/support/ids.ts";
 import { invariant } from "../../../ir/support/invariant.ts";
 import { proveTrue, type Ranges, rangesOfLoops } from "../../analysis/interval.ts";
+import { dependencesOf } from "../dependences.ts";
 import { bindingsOf, dependsOn, meetings, type Nest, nameOf, nestOf, toldApart } from "../legality.ts";
 import { type BlockRef, definePrimitive, type LoopRef, type Violation } from "../primitive.ts";
 import { conjuncts, freshVar, idsOf, loopOf, loopsOutside, substituteStmt, tidy, withLoop } from "../rebuild.ts";
@@ -45,7 +46,7 @@ function check(program: Program, { block: bref, loop: lref }: DecomposeReduction
       loopRef(outer),
       `use ${outer.var.name}`,
     );
-  const nest = nestOf(around[at]!);
+  const nest = nestOf(around[at]!, around.slice(0, at));
   const own = nest.instances.find((i) => i.stmt === block);
   invariant(own, `${block.name} stands under ${lref.name}`);
   const told = toldApart(nest, own, ["spatial", "reduction"]);
@@ -69,6 +70,7 @@ function intruder(
     const other = m.first.stmt === block ? m.second : m.first;
     const common = m.first.loops.filter((l) => m.second.loops.includes(l));
     if (m.first.stmt === block && common.every((l) => m.same.has(l.var.id))) continue;
+    if (dependencesOf(nest, [m.first, m.second], { buffer: m.buffer.id }).next().done) continue;
     return refuse(
       "others-keep-out",
       `${nameOf(other)} may touch ${m.buffer.name} before the init's old place`,

@@ -5,7 +5,8 @@ import type { Program, Stmt } from "../../../ir/loop/program.ts";
 import { mapBodies, mapChildStmts } from "../../../ir/loop/traverse.ts";
 import type { BufferId } from "../../../ir/support/ids.ts";
 import { carries } from "../../lower/compact-buffers.ts";
-import { carriedMeetings, describeMeeting, loopsIn, type Meeting, nestOf, storesTheSame } from "../legality.ts";
+import { carriedMeetings } from "../dependences.ts";
+import { describeMeeting, loopsIn, type Meeting, nestOf, storesTheSame } from "../legality.ts";
 import { definePrimitive, type LoopRef, type Violation } from "../primitive.ts";
 import { funcOfLoop, loopOf, loopsOutside } from "../rebuild.ts";
 import { loopRef, replaceStmt } from "../tree.ts";
@@ -42,7 +43,7 @@ function check(program: Program, { loop: ref }: ParallelArgs): Violation<Rule> |
 /** What iterations share: a meeting that stands in the way, else the buffers that each iteration needs for itself. */
 function sharing(program: Program, ref: LoopRef): { readonly carried?: Meeting; readonly own: readonly Buffer[] } {
   const loop = loopOf(program, ref);
-  const nest = nestOf(loop);
+  const nest = nestOf(loop, loopsOutside(program, ref));
   const own = new Map<BufferId, Buffer>();
   for (const m of carriedMeetings(nest, loop)) {
     if (own.has(m.buffer.id) || storesTheSame(nest, m)) continue;

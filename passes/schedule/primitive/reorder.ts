@@ -1,7 +1,9 @@
 /** reorder: loops of one nest change places. */
 import { freeVars } from "../../../ir/expr/traverse.ts";
 import type { Block, For, MathPolicy, Program, Stmt } from "../../../ir/loop/program.ts";
+import { turnedAround } from "../dependences.ts";
 import {
+  describeDependence,
   hasKind,
   keepsOrder,
   type Meeting,
@@ -14,7 +16,7 @@ import {
   toldApart,
 } from "../legality.ts";
 import { definePrimitive, type LoopRef, type Violation } from "../primitive.ts";
-import { funcOfLoop, loopOf } from "../rebuild.ts";
+import { funcOfLoop, loopOf, loopsOutside } from "../rebuild.ts";
 import { loopRef, replaceStmt } from "../tree.ts";
 
 /** Loops of one nest in the wanted order, outermost first; they share out the places they hold now. */
@@ -72,7 +74,7 @@ function check(program: Program, { loops: refs }: ReorderArgs): Violation<Rule> 
       instead: "reorder first",
       at: loopRef(kind),
     };
-  return boundsViolation(after) ?? orderViolation(band, funcOfLoop(program, first).math);
+  return boundsViolation(after) ?? orderViolation(program, band);
 }
 function boundsViolation(after: readonly For[]): Violation<Rule> | undefined {
   for (const [i, l] of after.entries()) {
@@ -91,15 +93,19 @@ function boundsViolation(after: readonly For[]): Violation<Rule> | undefined {
 // their order, and what is left to show is about runs at one iteration of that loop: it is held, and the question asked
 // again. A block with itself may do more: spatial instances on one element are the same instance, and a reduction may
 // run in any order if no instance runs twice and the first one (all reduction variables 0) stays first.
-function orderViolation(band: Band, math: MathPolicy): Violation<Rule> | undefined {
-  const nest = nestOf(band.before[0]!);
+// What is still open is decided by the directions of every dependence: none may turn around.
+function orderViolation(program: Program, band: Band): Violation<Rule> | undefined {
+  const outermost = loopRef(band.before[0]!);
+  const { math } = funcOfLoop(program, outermost);
+  const nest = nestOf(band.before[0]!, loopsOutside(program, outermost));
   for (const m of meetings(nest)) {
     const swapped = swappedIn(nest, m, band, math);
-    if (!swapped) continue;
+    const turned = swapped && turnedAround(nest, m, band, math);
+    if (!swapped || !turned) continue;
     const what = m.first === m.second ? nameOf(m.first) : `${nameOf(m.first)} and ${nameOf(m.second)}`;
     return {
       rule: "keeps-dependences",
-      because: `${what} would touch ${m.buffer.name} in another order`,
+      because: `${what} would touch ${turned.source.buffer.name} in another order${describeDependence(turned)}`,
       ...(math === "strict" ? { instead: "allow reassociation with the math policy default" } : {}),
       at: loopRef(swapped),
     };

@@ -5,7 +5,8 @@ import { freeVars } from "../../../ir/expr/traverse.ts";
 import { forLoop } from "../../../ir/loop/build.ts";
 import type { For, Program, Stmt } from "../../../ir/loop/program.ts";
 import { proveDivides, proveTrue, rangesOfLoops } from "../../analysis/interval.ts";
-import { carriedMeetings, describeMeeting, hasKind, type Instance, nameOf, nestOf } from "../legality.ts";
+import { carriedMeetings, dependencesOf } from "../dependences.ts";
+import { describeMeeting, hasKind, type Instance, type Nest, nameOf, nestOf } from "../legality.ts";
 import { definePrimitive, type LoopRef, type Violation } from "../primitive.ts";
 import { freshVar, guard, idsOf, loopOf, loopsOutside, substituteStmt, tidy, withLoop } from "../rebuild.ts";
 
@@ -75,7 +76,7 @@ function check(program: Program, args: SplitArgs): Violation<Rule> | undefined {
   if (tail !== "shift-inwards" || isExact(program, ref, plan)) return undefined;
   if (!holds(compare("ge", loop.extent, tileOf(plan))))
     return refuse("shift-extent", "the extent may be less than a tile", 'use tail: "guard"');
-  const because = whyNotTwice(loop);
+  const because = whyNotTwice(nestOf(loop, loopsOutside(program, ref)), loop);
   return because === undefined ? undefined : refuse("shift-idempotent", because, 'use tail: "guard"');
 }
 /** Whether the new loops provably walk exactly the old iterations. */
@@ -89,12 +90,11 @@ function isExact(program: Program, ref: LoopRef, plan: Plan): boolean {
 }
 
 /** Why an iteration of the loop cannot run twice: Note [Shifted tails]. */
-function whyNotTwice(loop: For): string | undefined {
-  const nest = nestOf(loop);
+function whyNotTwice(nest: Nest, loop: For): string | undefined {
   const [carried] = carriedMeetings(nest, loop);
   if (carried) return describeMeeting(carried, loop.var.name);
   for (const [i, x] of nest.instances.entries()) {
-    const because = whyNotRepeatable(x, loop) ?? overwrittenLater(x, nest.instances.slice(i + 1), nest.own);
+    const because = whyNotRepeatable(x, loop) ?? overwrittenLater(nest, x, nest.instances.slice(i + 1));
     if (because !== undefined) return because;
   }
   return undefined;
@@ -117,9 +117,14 @@ function whyNotRepeatable(x: Instance, loop: For): string | undefined {
   const outer = b.bindings.filter((_, i) => b.iterVars[i]!.kind === "reduction").flatMap((e) => [...freeVars(e)]);
   return outer.every((id) => inside.has(id)) ? undefined : `${b.name} reduces over a loop outside of ${loop.var.name}`;
 }
-function overwrittenLater(x: Instance, later: readonly Instance[], own: ReadonlySet<number>): string | undefined {
-  const reads = new Set(x.touches.filter((t) => !t.write && !own.has(t.buffer.id)).map((t) => t.buffer.id));
-  const writer = later.find((y) => y.touches.some((t) => t.write && reads.has(t.buffer.id)));
+function overwrittenLater(nest: Nest, x: Instance, later: readonly Instance[]): string | undefined {
+  const reads = new Set(x.touches.filter((t) => !t.write && !nest.own.has(t.buffer.id)).map((t) => t.buffer.id));
+  const writer = later.find((y) => {
+    const shared = y.touches.filter((t) => t.write && reads.has(t.buffer.id));
+    return shared.some((t) =>
+      [...dependencesOf(nest, [x, y], { buffer: t.buffer.id })].some((d) => d.kind !== "output"),
+    );
+  });
   return writer && `${nameOf(writer)} overwrites what ${nameOf(x)} reads`;
 }
 

@@ -2,8 +2,9 @@
 import { constantValue } from "../../../ir/expr/build.ts";
 import { freeVars } from "../../../ir/expr/traverse.ts";
 import type { For, Program } from "../../../ir/loop/program.ts";
+import { carriedMeetings } from "../dependences.ts";
 import { accumulates } from "../independence.ts";
-import { describeMeeting, keepsOrder, loopsIn, meetings, type Nest, nestOf } from "../legality.ts";
+import { describeMeeting, keepsOrder, loopsIn, type Nest, nestOf } from "../legality.ts";
 import { definePrimitive, type LoopRef, type Violation } from "../primitive.ts";
 import { funcOfLoop, loopOf, loopsOutside, withKind } from "../rebuild.ts";
 import { loopRef } from "../tree.ts";
@@ -39,7 +40,7 @@ function check(program: Program, { loop: ref }: VectorizeArgs): Violation<Rule> 
   if (nested) return refuse("not-nested", `${nested.var.name} is ${nested.loopKind}`, undefined, nested);
   const bent = inside.find((l) => [l.min, l.extent].some((e) => freeVars(e).has(ref.id)));
   if (bent) return refuse("inner-bounds", `the bounds of ${bent.var.name} use ${ref.name}`, undefined, bent);
-  const nest = nestOf(loop);
+  const nest = nestOf(loop, loopsOutside(program, ref));
   if (nest.own.size > 0) return refuse("no-allocation", "a buffer is allocated in its body", "move it outside first");
   return carriedViolation(nest, loop, program, refuse);
 }
@@ -49,9 +50,7 @@ function carriedViolation(
   program: Program,
   refuse: (rule: Rule, because: string, instead?: string) => Violation<Rule>,
 ): Violation<Rule> | undefined {
-  if (constantValue(loop.extent)! <= 1) return undefined;
-  for (const m of meetings(nest)) {
-    if (m.same.has(loop.var.id)) continue;
+  for (const m of carriedMeetings(nest, loop)) {
     const b = accumulates(m, loop);
     if (!b) return refuse("independent-iterations", describeMeeting(m, loop.var.name), "vectorize another loop");
     if (b.init)

@@ -1,5 +1,5 @@
 /** Small programs for the tests of loop primitives. */
-import { add, buffer, compare, floormod, load, mul, select, sub, variable } from "../../../ir/expr/build.ts";
+import { add, buffer, compare, floordiv, floormod, load, mul, select, sub, variable } from "../../../ir/expr/build.ts";
 import type { Expr, Var } from "../../../ir/expr/expr.ts";
 import {
   allocate,
@@ -207,4 +207,12 @@ export function scatter(n: number): Program {
   const B = b.declare("B", "int32", [n]);
   b.write(B, "B", [n], (i) => ({ at: [floormod(mul(i!, 3), n)], value: A.at(i!) }), { kinds: ["ordered"] });
   return b.finish("scatter", [B]);
+}
+/** B[i // 2] = A[i] by a block that calls i spatial, though two iterations write each element. */
+export function folded(n: number): Program {
+  const b = new ComputeBuilder(new IdSource());
+  const A = b.param("A", "int32", [n], "input");
+  const B = b.declare("B", "int32", [n]);
+  b.write(B, "B", [n], (i) => ({ at: [floordiv(i!, 2)], value: A.at(i!) }));
+  return b.finish("folded", [B]);
 }

@@ -201,6 +201,11 @@ const fixtures: Record<string, Fixture> = {
     },
     at: undefined,
   },
+  "parallel/spatial-writes-overlap": {
+    program: () => programs.folded(8),
+    steps: (s) => s.parallel(s.loopAt("B", 0)),
+    at: "B",
+  },
   "computeInline/buffers-in-scope": {
     program: () => programs.stencil(12),
     steps: (s) => {
