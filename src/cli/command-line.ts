@@ -5,7 +5,7 @@ import { nearest } from "../../ir/support/nearest.ts";
 import { reportError } from "./errors.ts";
 import { fills } from "./feeds.ts";
 import { imageFits, imageLayouts, normalizations } from "./image-input.ts";
-import { collectInput, collectShape, numberList, oneOf, positiveNumber, wholeNumber } from "./options.ts";
+import { collectInput, collectShape, numberList, oneOf, positiveNumber, realNumber, wholeNumber } from "./options.ts";
 import { type CommonOptions, openTerminal, type Terminal } from "./terminal.ts";
 import { emissions } from "./verbs/compile-options.ts";
 import { packageVersion } from "./version.ts";
@@ -235,7 +235,7 @@ const withImage = (command: Command): Command =>
         "what the network was trained on: imagenet, tf (-1 to 1), none (0 to 255)",
       ).argParser(oneOf("--normalize", Object.keys(normalizations) as (keyof typeof normalizations)[])),
     )
-    .option("--scale <x>", "what pixels (0 to 255) are multiplied with, first", Number)
+    .option("--scale <x>", "what pixels (0 to 255) are multiplied with, first", realNumber("--scale"))
     .option("--mean <list>", "subtracted, one a channel", numberList("--mean"))
     .option("--std <list>", "divided by, one a channel", numberList("--std"))
     .addOption(new Option("--layout <axes>", "axes of the image input").argParser(oneOf("--layout", imageLayouts)))

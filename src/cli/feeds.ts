@@ -13,6 +13,7 @@ import type { InputFile } from "./options.ts";
 
 /** How inputs that no file gives are filled. */
 export const fills = ["random", "zeros", "ones"] as const;
+/** How generated inputs look. */
 export type Fill = (typeof fills)[number];
 
 /** Tensors by the name of the input; `undefined` for the only input of a network. */

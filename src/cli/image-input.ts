@@ -15,9 +15,12 @@ export const normalizations = {
   /** Pixels as they are, 0 to 255. */
   none: { scale: 1, mean: 0, std: 1 },
 } as const;
+/** Orders of the axes of image inputs. */
 export const imageLayouts = ["NCHW", "NHWC"] as const;
+/** How images get an input's proportions. */
 export const imageFits = ["crop", "stretch"] as const;
 
+/** How an image becomes an input. */
 export interface ImageOptions {
   readonly normalize?: keyof typeof normalizations;
   readonly mean?: number | readonly number[];

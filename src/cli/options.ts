@@ -54,6 +54,15 @@ export const positiveNumber =
     throw new UsageError("usage/option", `${option} takes a number from 0, got ${JSON.stringify(text)}`);
   };
 
+/** A parser of any finite number. */
+export const realNumber =
+  (option: string) =>
+  (text: string): number => {
+    const n = Number(text);
+    if (text.trim() !== "" && Number.isFinite(n)) return n;
+    throw new UsageError("usage/option", `${option} takes a number, got ${JSON.stringify(text)}`);
+  };
+
 /** A parser of `0.5` or `0.485,0.456,0.406`. */
 export const numberList =
   (option: string) =>

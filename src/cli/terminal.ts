@@ -1,6 +1,7 @@
 /** Where a command writes: results to stdout, everything else to stderr. */
 import picocolors from "picocolors";
 
+/** Functions that colour text, or leave it as it is. */
 export type Colors = ReturnType<typeof picocolors.createColors>;
 
 /** What the options that every verb has ask for. */

@@ -15,6 +15,7 @@ import { openPeer, type PeerNetwork } from "../peers.ts";
 import { digits, duration, spread } from "../table.ts";
 import type { CommonOptions, Terminal } from "../terminal.ts";
 
+/** Options of `bench`. */
 export interface BenchOptions extends CommonOptions, ModelOptions {
   readonly against?: "onnxruntime";
   readonly profile?: string;
@@ -30,6 +31,7 @@ const comparableRtol = 1e-3;
 /** Blocks that the two take turns in. */
 const turns = 10;
 
+/** Measures a network and prints its kernels and latency. Gives 5 where a peer's outputs differ. */
 export async function bench(file: string, options: BenchOptions, terminal: Terminal): Promise<number> {
   if (options.against && isArtifactFile(file))
     throw new UsageError("usage/against", "--against needs the ONNX model; a compiled file has only our code");

@@ -6,6 +6,7 @@ import type { Terminal } from "../terminal.ts";
 /** What to do with the cache. */
 export const cacheActions = ["stats", "clear"] as const;
 
+/** Prints or clears what lies on the disk. */
 export function cache(action: (typeof cacheActions)[number], terminal: Terminal): number {
   const store = ObjectCache.open();
   const { folder, entries, bytes } = store.stats();

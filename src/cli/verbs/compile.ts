@@ -18,6 +18,7 @@ import type { CommonOptions, Terminal } from "../terminal.ts";
 import { packageVersion } from "../version.ts";
 import type { Emission } from "./compile-options.ts";
 
+/** Options of `compile`. */
 export interface CompileVerbOptions extends CommonOptions, ModelOptions {
   readonly output?: string;
   readonly emit?: Emission;
@@ -29,6 +30,7 @@ export interface CompileVerbOptions extends CommonOptions, ModelOptions {
 const textStages = ["graph", "loops", "trace", "llvm", "asm"] as const;
 type TextStage = (typeof textStages)[number];
 
+/** Compiles a model and writes what `--emit` says; a .tw file without it. */
 export async function compileVerb(model: string, options: CompileVerbOptions, terminal: Terminal): Promise<number> {
   checkOptions(options);
   const graph = await loadModel(model, options.shape);

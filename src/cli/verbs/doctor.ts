@@ -27,6 +27,7 @@ const llvmVersions = [22, 21, 20, 19];
 const telling =
   /^\+(avx2|avx512(f|bw|vl|vnni|bf16|fp16)|fma|f16c|avxvnni|amx-\w+|neon|sve2?|dotprod|bf16|i8mm|fullfp16)$/;
 
+/** Prints what was found. Gives 7 where something that compiling needs is missing. */
 export async function doctor(terminal: Terminal): Promise<number> {
   const addon = addonAvailable();
   const checks = [...softwareChecks(addon), ...toolChecks(addon), peerCheck()];

@@ -12,6 +12,7 @@ import { isArtifactFile, loadModel } from "../model.ts";
 import { countText, table } from "../table.ts";
 import type { CommonOptions, Terminal } from "../terminal.ts";
 
+/** Options of `inspect`. */
 export interface InspectOptions extends CommonOptions {
   readonly check?: boolean;
   readonly shape?: Readonly<Record<string, readonly number[]>>;
@@ -39,6 +40,7 @@ interface PortFacts {
   readonly type: string;
 }
 
+/** Prints a model's facts. @throws UnsupportedError with `check`, listing every unsupported node */
 export async function inspect(file: string, options: InspectOptions, terminal: Terminal): Promise<number> {
   if (isArtifactFile(file)) await loadModel(file);
   const graph = await loadOnnx(file, { shapes: options.shape });

@@ -12,6 +12,7 @@ import type { InputFile } from "../options.ts";
 import { digits, duration } from "../table.ts";
 import type { CommonOptions, Terminal } from "../terminal.ts";
 
+/** Options of `run`. */
 export interface RunOptions extends CommonOptions, ModelOptions, ImageOptions {
   readonly input?: readonly InputFile[];
   readonly fill?: Fill;
@@ -24,7 +25,10 @@ export interface RunOptions extends CommonOptions, ModelOptions, ImageOptions {
 /** First values of an output that a summary shows. */
 const shownValues = 6;
 
+/** Opens, feeds and runs a network; prints a summary of its outputs, or the classes of an image. */
 export async function run(file: string, options: RunOptions, terminal: Terminal): Promise<number> {
+  if (options.output !== undefined && !/\.np[yz]$/.test(options.output))
+    throw new UsageError("usage/output", `-o writes .npz or .npy, not ${options.output}`);
   const given = readInputs(options.input ?? []);
   // A compiled file has its shapes; a model may leave dimensions to the given tensors.
   const opened = await openNetwork(file, isArtifactFile(file) ? options : tellCompiler(options, given), terminal);
@@ -73,7 +77,6 @@ function writeResults(path: string, results: Readonly<Record<string, Tensor>>): 
     writeNpz(path, entries);
     return;
   }
-  if (!path.endsWith(".npy")) throw new UsageError("usage/output", `-o writes .npz or .npy, not ${path}`);
   if (entries.length !== 1)
     throw new UsageError(
       "usage/output",

@@ -6,6 +6,7 @@ import { missingHere, resolveTarget } from "../../runtime/host.ts";
 import { byteText, table } from "../table.ts";
 import type { Terminal } from "../terminal.ts";
 
+/** Prints the host and every preset. */
 export function targets(terminal: Terminal): number {
   const host = addonAvailable() ? resolveTarget("host") : undefined;
   const rows = [...(host ? [host] : []), ...presets].map((t) => ({

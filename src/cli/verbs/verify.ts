@@ -21,6 +21,7 @@ import { compileProgress, progress } from "../progress.ts";
 import { digits, table } from "../table.ts";
 import type { CommonOptions, Terminal } from "../terminal.ts";
 
+/** Options of `verify`. */
 export interface VerifyOptions extends CommonOptions, ModelOptions {
   readonly against: "unscheduled" | "interpreter" | "onnxruntime";
   readonly rtol: number;
@@ -38,6 +39,7 @@ interface Culprit {
   readonly maxRel: number;
 }
 
+/** Compares every output with the reference. Gives 5 where one differs. */
 export async function verify(model: string, options: VerifyOptions, terminal: Terminal): Promise<number> {
   assertRunnable(cpuTarget(options.target));
   const given = readInputs(options.input ?? []);

@@ -26,6 +26,10 @@ describe("wrong command lines", () => {
     [["run", "x", "--shape", "1,3"], /--shape takes NAME=1,3,224,224, got "1,3"/],
     [["compile", "x", "--emit", "obj"], /--emit takes one of .*; did you mean/],
     [["cache", "flush"], /cache takes one of stats, clear/],
+    [["run", "x", "--scale", "big"], /--scale takes a number, got "big"/],
+    [["run", "x", "--mean", "0.5,x"], /--mean takes a number or one a channel/],
+    [["run", "x", "-o", "out.txt"], /-o writes \.npz or \.npy, not out\.txt/],
+    [["run", "x", "--input", "x=in.txt"], /--input reads \.npy, \.npz/],
     [["verify", "x", "--rtol", "-1"], /--rtol takes a number from 0/],
   ];
   for (const [argv, text] of refusals)
