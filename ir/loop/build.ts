@@ -46,10 +46,6 @@ export function forLoop(
     ...(annotations ? { annotations } : {}),
   };
 }
-/** Nests loops, the first of `loops` outermost. */
-export function loopNest(loops: readonly { readonly var: Var; readonly extent: ExprLike }[], body: Stmt): Stmt {
-  return loops.reduceRight<Stmt>((inner, l) => forLoop(l.var, l.extent, inner), body);
-}
 export const iterVar = (v: Var, extent: ExprLike, kind: IterKind = "spatial"): IterVar => ({
   var: v,
   extent: toExpr(extent),

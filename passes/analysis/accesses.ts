@@ -10,7 +10,7 @@ import { negate } from "./interval.ts";
 import { sameExpr } from "./order.ts";
 
 export type { Access } from "./access.ts";
-export { regionCovers, regionOf, regionOfIndices, unionRegions } from "./regions.ts";
+export { regionCovers, regionOf, unionRegions } from "./regions.ts";
 
 /** Every access within a statement, in execution order. */
 export function accessesIn(s: Stmt): Access[] {

@@ -11,7 +11,7 @@
  */
 import { add, constantValue, floordiv, floormod, index, mul, sub } from "../../ir/expr/build.ts";
 import { indexType } from "../../ir/expr/dtype.ts";
-import type { Binary, BinaryOp, Expr, Var } from "../../ir/expr/expr.ts";
+import type { Binary, BinaryOp, Expr, } from "../../ir/expr/expr.ts";
 import { mapChildren, some } from "../../ir/expr/traverse.ts";
 import type { VarId } from "../../ir/support/ids.ts";
 import { invariant } from "../../ir/support/invariant.ts";
@@ -347,13 +347,4 @@ export function toAffine(e: Expr): Affine | undefined {
     terms.set(t.atom.id, t.coefficient);
   }
   return { terms, constant: form.constant };
-}
-/** The canonical expression of an affine form; `vars` gives the variables by id. */
-export function fromAffine(a: Affine, vars: ReadonlyMap<VarId, Var>): Expr {
-  const terms = [...a.terms].map(([id, coefficient]): Term => {
-    const atom = vars.get(id);
-    invariant(atom, `no variable with id ${id}`);
-    return { atom, coefficient };
-  });
-  return fromQuasiAffine({ terms, constant: a.constant });
 }

@@ -37,7 +37,7 @@ export function regionOf(source: Access | readonly Region[], over: Ranges, aroun
 const isRegions = (s: Access | readonly Region[]): s is readonly Region[] => Array.isArray(s);
 
 /** The bounding box of single elements at `indices`; no indices at all mean the whole buffer. */
-export function regionOfIndices(b: Buffer, indices: readonly Expr[], over: Ranges, around: Ranges = noRanges): Region {
+function regionOfIndices(b: Buffer, indices: readonly Expr[], over: Ranges, around: Ranges = noRanges): Region {
   return region(
     b,
     b.shape.map((_, k) => {

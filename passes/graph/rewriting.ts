@@ -41,10 +41,3 @@ export function useCounts(graph: Graph): ReadonlyMap<ValueId, number> {
   graph.outputs.forEach(count);
   return counts;
 }
-
-/** Value table with some entries replaced or added. */
-export function withValues(graph: Graph, changed: Iterable<Value>): ReadonlyMap<ValueId, Value> {
-  const values = new Map(graph.values);
-  for (const v of changed) values.set(v.id, v);
-  return values;
-}

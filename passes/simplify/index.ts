@@ -1,3 +1,3 @@
 /** The door of the simplifier: expressions, statements, programs. */
 export { indexSimplifier, simplify } from "./expression.ts";
-export { type SimplifyOptions, simplifyProgram, simplifyStmt } from "./statement.ts";
+export { simplifyProgram, simplifyStmt } from "./statement.ts";

@@ -1,5 +1,4 @@
-/** What recipes ask of a program before they schedule it: its stages, and which loop drives which axis of a block. */
-import { constantValue } from "../../../ir/expr/build.ts";
+
 import type { Expr } from "../../../ir/expr/expr.ts";
 import { freeVars, visit } from "../../../ir/expr/traverse.ts";
 import type { Block, For, PrimFunc, Program } from "../../../ir/loop/program.ts";
@@ -41,9 +40,6 @@ export function loopOfAxis(program: Program, block: Block, axis: number): For | 
   const used = freeVars(block.bindings[axis]!);
   return loopsAround(program, block.id).findLast((l) => used.has(l.var.id));
 }
-
-/** The constant extent of a loop; undefined when it is symbolic. */
-export const extentOf = (l: For): number | undefined => constantValue(l.extent);
 
 const costly: ReadonlySet<string> = new Set([
   "exp",
