@@ -63,7 +63,18 @@ function functionBody(module: ModuleWriter, func: PrimFunc): string {
     ...(workspace ? { workspace } : {}),
   };
   emitStmt(ctx, func.body);
+  // Stores past the caches are ordered by nothing else: other threads see them after the function.
+  if (storesPastCaches(func.body)) writer.instruction("fence seq_cst");
   return writer.finish();
+}
+
+function storesPastCaches(body: Stmt): boolean {
+  let found = false;
+  visitStmt(body, (s) => {
+    if (s.kind === "store" && s.nontemporal) found = true;
+    return !found;
+  });
+  return found;
 }
 
 /** Unpacks the captured pointers and scalars, and calls the body, whose parameters carry the alias facts. */

@@ -159,19 +159,20 @@ export function storeValue(ctx: FunctionContext, s: Store): void {
   const t = withLanes(s.buffer.dtype, lanes);
   const raw = ctx.emit(s.value);
   const value = s.value.dtype.lanes === lanes ? raw : splat(ctx, registerType(s.value.dtype), raw, lanes);
+  const hint = s.nontemporal ? `, !nontemporal ${ctx.module.nontemporal()}` : "";
   if (lanes === 1) {
-    const store = (): void => storeAt(ctx, s.buffer, elementAddress(ctx, s.buffer, at), t, value);
+    const store = (): void => storeAt(ctx, s.buffer, elementAddress(ctx, s.buffer, at), t, value, hint);
     if (s.predicate) ctx.writer.branch(ctx.emit(s.predicate), store);
     else store();
   } else if (s.predicate) storeMasked(ctx, s, at, value);
-  else if (isContiguous(at)) storeAt(ctx, s.buffer, elementAddress(ctx, s.buffer, at.base), t, value);
+  else if (isContiguous(at)) storeAt(ctx, s.buffer, elementAddress(ctx, s.buffer, at.base), t, value, hint);
   else storeLanes(ctx, s.buffer, at, value, lanes);
 }
-function storeAt(ctx: FunctionContext, buffer: Buffer, a: Address, t: DType, value: Value): void {
+function storeAt(ctx: FunctionContext, buffer: Buffer, a: Address, t: DType, value: Value, hint = ""): void {
   const { metadata } = bindingOf(ctx, buffer.id, buffer.name);
   const raw = toMemory(ctx, value, t);
   ctx.writer.instruction(
-    `store ${memoryType(t)} ${raw.ref}, ptr ${a.pointer.ref}, align ${alignmentOf(a, t)}${metadata}`,
+    `store ${memoryType(t)} ${raw.ref}, ptr ${a.pointer.ref}, align ${alignmentOf(a, t)}${metadata}${hint}`,
   );
   forgetOverlapping(ctx, buffer, a, t.lanes);
   const element = { buffer: buffer.id, base: a.base, first: a.first, lanes: t.lanes, value };

@@ -22,6 +22,7 @@ export class ModuleWriter {
   readonly #metadata: string[] = [];
   readonly #functions: string[] = [];
   #plainLoop: string | undefined;
+  #nontemporal: string | undefined;
 
   constructor(target: CodegenTarget) {
     this.target = target;
@@ -59,6 +60,12 @@ export class ModuleWriter {
     ].join(", ");
     const facts = this.#plainLoop;
     return this.metadata((self) => `distinct !{${self}, ${facts}}`);
+  }
+
+  /** The node that marks stores past the caches. */
+  nontemporal(): string {
+    this.#nontemporal ??= this.metadata(() => "!{i32 1}");
+    return this.#nontemporal;
   }
 
   /** The module's text. */

@@ -145,7 +145,8 @@ class Equality {
       return a.loopKind === b.loopKind && a.axis === b.axis && sameAnnotations(a.annotations, b.annotations);
     }
     if (a.kind === "store" && b.kind === "store") {
-      return this.#buffers.same(a.buffer.id, b.buffer.id) && !a.predicate === !b.predicate;
+      const same = !a.predicate === !b.predicate && a.nontemporal === b.nontemporal;
+      return this.#buffers.same(a.buffer.id, b.buffer.id) && same;
     }
     if (a.kind === "if" && b.kind === "if") return !a.otherwise === !b.otherwise;
     if (a.kind === "parallelCall" && b.kind === "parallelCall") {

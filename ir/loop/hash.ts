@@ -103,7 +103,8 @@ class Hasher {
     } else if (s.kind === "let") this.#bindVars([s.var], inner);
     else if (s.kind === "allocate") this.#bindBuffers([s.buffer], inner);
     else {
-      if (s.kind === "store") this.#add(`${this.#buffer(s.buffer)} ${s.predicate ? "masked" : ""}`);
+      if (s.kind === "store")
+        this.#add(`${this.#buffer(s.buffer)} ${s.predicate ? "masked" : ""}${s.nontemporal ? "nontemporal" : ""}`);
       if (s.kind === "parallelCall") {
         this.#add(`${s.callee} ${s.buffers.map((b) => this.#buffer(b))} ${s.scalars.map((v) => this.#vars.get(v.id))}`);
       }

@@ -208,7 +208,8 @@ class Parser {
       r.fail("type-mismatch", `${token.text} holds ${target.dtype.scalar}, the value is ${value.dtype.scalar}`, equals);
     }
     const predicate = r.take("where") ? parseExpr(r) : undefined;
-    return this.#ended(r, store(target, indices, value, predicate));
+    const stored = store(target, indices, value, predicate);
+    return this.#ended(r, r.take("nontemporal") ? { ...stored, nontemporal: true } : stored);
   }
   #for(r: Reader): For {
     const { loopKind, axis } = this.#loopKind(r);

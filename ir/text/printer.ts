@@ -164,7 +164,8 @@ class Printer implements PrintedProgram {
   #store(s: Store, depth: number): void {
     const mask = s.predicate ? ` where ${this.#expr(s.predicate)}` : "";
     const target = `${this.#names.buffer(s.buffer)}[${s.indices.map((i) => this.#expr(i)).join(", ")}]`;
-    this.#mark(s, this.#line(depth, `${target} = ${this.#expr(s.value)}${mask}`));
+    const hint = s.nontemporal ? " nontemporal" : "";
+    this.#mark(s, this.#line(depth, `${target} = ${this.#expr(s.value)}${mask}${hint}`));
   }
   #if(s: If, depth: number): void {
     this.#mark(s, this.#line(depth, `if ${this.#expr(s.condition)}`, ":"));

@@ -8,7 +8,7 @@ import type { Expr } from "../../ir/expr/expr.ts";
 import { rewrite, some, substitute } from "../../ir/expr/traverse.ts";
 import { ifThen, seq } from "../../ir/loop/build.ts";
 import type { Block, PrimFunc, Stmt } from "../../ir/loop/program.ts";
-import { mapChildStmts, rewriteExprs } from "../../ir/loop/traverse.ts";
+import { mapChildStmts, rewriteExprs, rewriteStmt } from "../../ir/loop/traverse.ts";
 import type { VarId } from "../../ir/support/ids.ts";
 import { rangesOf } from "../schedule/primitive/support-access.ts";
 import { type Bounds, conjoin, decide, simplifyIndex } from "../schedule/primitive/support-linear.ts";
@@ -33,10 +33,11 @@ function lower(s: Stmt, ranges: ReadonlyMap<VarId, Bounds>): Stmt {
       ranges,
     );
   const init = s.init && initCondition(s, map, ranges, bound(s.init));
-  const update = bound(s.body);
+  const update = s.annotations?.nontemporal === true ? pastCaches(bound(s.body)) : bound(s.body);
   const body = init ? (startedFrom(init, update) ?? seq([init, update])) : update;
   return s.predicate && decide(s.predicate, ranges) !== 1 ? ifThen(s.predicate, body) : body;
 }
+const pastCaches = (s: Stmt): Stmt => rewriteStmt(s, (n) => (n.kind === "store" ? { ...n, nontemporal: true } : n));
 /** One store instead of two where an element is always set just before its update. */
 function startedFrom(init: Stmt, update: Stmt): Stmt | undefined {
   if (init.kind !== "store" || update.kind !== "store" || init.predicate || update.predicate) return undefined;

@@ -109,6 +109,7 @@ function vectorizeStore(ctx: VectorContext, s: Store, mask: Expr | undefined): S
     indices: [at.dtype.lanes === 1 ? broadcast(at, ctx.lanes) : at],
     value: vector,
     ...(predicate ? { predicate } : {}),
+    ...(s.nontemporal ? { nontemporal: true } : {}),
   };
 }
 /** All lanes store to one element: a reduction, or the same value, or at most one lane is meant. */

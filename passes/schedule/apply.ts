@@ -6,6 +6,7 @@ import type { Scope } from "../../ir/expr/expr.ts";
 import type { LayoutDim } from "../../ir/graph/layout.ts";
 import type { AnnotationValue, Program } from "../../ir/loop/program.ts";
 import type { Shape } from "./arguments.ts";
+import { keepsCircular } from "./circular.ts";
 import { type AnnotateArgs, annotate } from "./primitive/annotate.ts";
 import { type CacheReadArgs, cacheRead } from "./primitive/cache-read.ts";
 import { cacheWrite } from "./primitive/cache-write.ts";
@@ -15,9 +16,12 @@ import { type CutLoopArgs, cutLoop } from "./primitive/cut-loop.ts";
 import { decomposeReduction } from "./primitive/decompose-reduction.ts";
 import { type FissionArgs, fission } from "./primitive/fission.ts";
 import { type FuseArgs, fuse } from "./primitive/fuse.ts";
+import { type HoistStorageArgs, hoistStorage } from "./primitive/hoist-storage.ts";
 import { loopPartition } from "./primitive/loop-partition.ts";
+import { nontemporal } from "./primitive/nontemporal.ts";
 import { parallel } from "./primitive/parallel.ts";
 import { type PeelArgs, peel } from "./primitive/peel.ts";
+import { type PrefetchArgs, prefetch } from "./primitive/prefetch.ts";
 import { reorder } from "./primitive/reorder.ts";
 import { reverseComputeAt } from "./primitive/reverse-compute-at.ts";
 import { reverseComputeInline } from "./primitive/reverse-compute-inline.ts";
@@ -25,6 +29,8 @@ import { type RfactorArgs, rfactor } from "./primitive/rfactor.ts";
 import { setScope } from "./primitive/set-scope.ts";
 import { type SkewArgs, skew } from "./primitive/skew.ts";
 import { type SplitArgs, type SplitOptions, split } from "./primitive/split.ts";
+import { type StorageAlignArgs, storageAlign } from "./primitive/storage-align.ts";
+import { type StorageFoldArgs, storageFold } from "./primitive/storage-fold.ts";
 import { type TransformLayoutArgs, transformLayout } from "./primitive/transform-layout.ts";
 import { unroll } from "./primitive/unroll.ts";
 import { vectorize } from "./primitive/vectorize.ts";
@@ -47,7 +53,11 @@ const row =
   ): Row<Face, Args, Result> => ({ primitive, face, shape, moves });
 /** Primitives that keep what each iteration of the loops around does, and those that may not. */
 const stays = row(false);
-const moves = row(true);
+const moves = <Face extends readonly unknown[], Args extends object, Result, Rule extends string>(
+  primitive: Primitive<string, Args, Result, Rule>,
+  face: (...args: Face) => Args,
+  shape: Shape,
+): Row<Face, Args, Result> => row(true)(keepsCircular(primitive), face, shape);
 
 const splitArgs = (loop: LoopRef, options: SplitOptions): SplitArgs => ({ loop, ...options });
 const splitShape: Shape = { loop: "loop", factor: "integer?", factors: "integer or null list?", tail: "tail?" };
@@ -79,6 +89,27 @@ const cutLoopArgs = (loop: LoopRef, at: number): CutLoopArgs => ({ loop, at });
 const peelArgs = (loop: LoopRef, first: number, last = 0): PeelArgs => ({ loop, first, last });
 const fissionArgs = (loop: LoopRef, after: BlockRef): FissionArgs => ({ loop, after });
 const skewArgs = (outer: LoopRef, inner: LoopRef, factor: number): SkewArgs => ({ outer, inner, factor });
+const hoistArgs = (block: BlockRef, buffer: string, loop?: LoopRef | null): HoistStorageArgs =>
+  loop ? { block, buffer, loop } : { block, buffer };
+const alignArgs = (block: BlockRef, buffer: string, dim: number, factor: number, offset = 0): StorageAlignArgs => ({
+  block,
+  buffer,
+  dim,
+  factor,
+  offset,
+});
+const foldArgs = (block: BlockRef, buffer: string, dim: number, factor: number): StorageFoldArgs => ({
+  block,
+  buffer,
+  dim,
+  factor,
+});
+const prefetchArgs = (block: BlockRef, buffer: string, loop: LoopRef, distance: number): PrefetchArgs => ({
+  block,
+  buffer,
+  loop,
+  distance,
+});
 
 /** Every primitive by name. */
 export const primitives = {
@@ -103,6 +134,17 @@ export const primitives = {
   cutLoop: stays(cutLoop, cutLoopArgs, { loop: "loop", at: "integer" }),
   peel: stays(peel, peelArgs, { loop: "loop", first: "integer", last: "integer" }),
   loopPartition: stays(loopPartition, loopArg, loopShape),
+  hoistStorage: stays(hoistStorage, hoistArgs, { block: "block", buffer: "string", loop: "loop?" }),
+  storageAlign: stays(storageAlign, alignArgs, {
+    block: "block",
+    buffer: "string",
+    dim: "integer",
+    factor: "integer",
+    offset: "integer",
+  }),
+  storageFold: moves(storageFold, foldArgs, { block: "block", buffer: "string", dim: "integer", factor: "integer" }),
+  prefetch: stays(prefetch, prefetchArgs, { block: "block", buffer: "string", loop: "loop", distance: "integer" }),
+  nontemporal: stays(nontemporal, blockArg, blockShape),
   skew: stays(skew, skewArgs, { outer: "loop", inner: "loop", factor: "integer" }),
 } as const;
 

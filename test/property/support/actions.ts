@@ -108,6 +108,33 @@ export const proposers: Proposers = {
     const at = r.int(0, loops.length - 2);
     return { outer: loops[at]!, inner: loops[r.int(at + 1, loops.length - 1)]!, factor: r.pick([1, 2, -1, 3]) };
   },
+  hoistStorage: (r, s) => {
+    const args = bufferArgs(r, s, r.pick(["reads", "writes"] as const));
+    if (!args) return undefined;
+    const loops = s.loops(r.pick([args.block, anyBlock(r, s)]));
+    const { scope: _, ...rest } = args;
+    return loops.length > 0 && r.chance(0.7) ? { ...rest, loop: r.pick(loops) } : rest;
+  },
+  storageAlign: (r, s) => {
+    const args = bufferArgs(r, s, r.pick(["reads", "writes"] as const));
+    if (!args) return undefined;
+    const { block, buffer } = args;
+    const factor = r.pick([2, 4, 16]);
+    return { block, buffer, dim: r.int(0, 1), factor, offset: r.int(0, factor - 1) };
+  },
+  storageFold: (r, s) => {
+    const args = bufferArgs(r, s, r.pick(["reads", "writes"] as const));
+    return args && { block: args.block, buffer: args.buffer, dim: r.int(0, 1), factor: r.pick([1, 2, 3, 4, 8]) };
+  },
+  prefetch: (r, s) => {
+    const args = bufferArgs(r, s, "reads");
+    if (!args) return undefined;
+    const loops = s.loops(args.block);
+    return loops.length > 0
+      ? { block: args.block, buffer: args.buffer, loop: r.pick(loops), distance: r.int(1, 4) }
+      : undefined;
+  },
+  nontemporal: (r, s) => ({ block: anyBlock(r, s) }),
 };
 /** How often each primitive is tried, relative to 1. */
 const weights: Partial<Record<PrimitiveName, number>> = {
@@ -118,6 +145,8 @@ const weights: Partial<Record<PrimitiveName, number>> = {
   fuse: 2,
   decomposeReduction: 2,
   annotate: 0.2,
+  prefetch: 0.3,
+  nontemporal: 0.3,
   cutLoop: 0.5,
   peel: 0.5,
 };

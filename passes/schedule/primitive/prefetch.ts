@@ -1,0 +1,132 @@
+/** prefetch: a loop asks for what a block will read some iterations later. */
+import { add, call, constantValue, index, load, max, min, mul, variable } from "../../../ir/expr/build.ts";
+import { bytesOf, dtype } from "../../../ir/expr/dtype.ts";
+import type { Buffer, Expr, Var } from "../../../ir/expr/expr.ts";
+import { substitute } from "../../../ir/expr/traverse.ts";
+import { evaluate, forLoop, seq } from "../../../ir/loop/build.ts";
+import type { For, Program, Stmt } from "../../../ir/loop/program.ts";
+import { IdSource, type VarId } from "../../../ir/support/ids.ts";
+import { invariant } from "../../../ir/support/invariant.ts";
+import { type BlockRef, definePrimitive, type LoopRef, type Violation } from "../primitive.ts";
+import { loopsOutside } from "../rebuild.ts";
+import { findBlock, findLoop, loopsAround, replaceStmt } from "../tree.ts";
+import { accessBox, collectAccesses, rangesOf } from "./support-access.ts";
+import { type Span, unionSpan } from "./support-box.ts";
+import { bufferNamed } from "./support-buffer.ts";
+import { exprOf } from "./support-linear.ts";
+
+export interface PrefetchArgs {
+  readonly block: BlockRef;
+  /** Name of a buffer the block reads. */
+  readonly buffer: string;
+  readonly loop: LoopRef;
+  /** How many iterations of the loop ahead. */
+  readonly distance: number;
+}
+type Rule =
+  | "found"
+  | "reads-buffer"
+  | "loop-around-block"
+  | "positive-distance"
+  | "scalar-loop"
+  | "known-region"
+  | "few-lines";
+
+/** The most cache lines that an iteration asks for. */
+export const maxLines = 64;
+const lineBytes = 64;
+
+interface Plan {
+  readonly buffer: Buffer;
+  readonly loop: For;
+  readonly spans: readonly Span[];
+  /** Steps along each dimension: one each, but a cache line along the last. */
+  readonly steps: readonly number[];
+}
+function plan(program: Program, args: PrefetchArgs): Plan | Violation<Rule> {
+  const { block: at, loop: ref, distance } = args;
+  const block = findBlock(program, at.id);
+  const loop = findLoop(program, ref.id);
+  if (!block || !loop) return { rule: "found", because: `there is no ${block ? ref.name : at.name}`, at };
+  const buffer = bufferNamed(block, args.buffer, "load");
+  if (!buffer) return { rule: "reads-buffer", because: `${block.name} does not read ${args.buffer}`, at };
+  if (!loopsAround(program, block.id).includes(loop))
+    return { rule: "loop-around-block", because: `${ref.name} is not around ${block.name}`, at: ref };
+  if (!Number.isSafeInteger(distance) || distance < 1)
+    return { rule: "positive-distance", because: `the distance is ${distance}`, at: ref };
+  const outside = loopsOutside(program, ref);
+  const vector = [...outside, loop].find((l) => l.loopKind === "vectorized");
+  if (vector) return { rule: "scalar-loop", because: `${vector.var.name} is vectorized`, at: ref };
+  const spans = regionOf(loop, outside, block.id, buffer);
+  if (!spans) return { rule: "known-region", because: `what an iteration reads of ${buffer.name} is not known`, at };
+  const perLine = Math.max(1, Math.floor(lineBytes / bytesOf(buffer.dtype.scalar)));
+  const steps = spans.map((s, d) => (d === spans.length - 1 ? Math.ceil(s.extent / perLine) : s.extent));
+  const lines = steps.reduce((n, k) => n * k, 1);
+  if (lines > maxLines)
+    return {
+      rule: "few-lines",
+      because: `an iteration of ${ref.name} reads ${lines} cache lines`,
+      instead: "prefetch at a loop further inside",
+      at: ref,
+    };
+  return { buffer, loop, spans, steps };
+}
+/** The box that an iteration of the loop reads. */
+function regionOf(loop: For, outside: readonly For[], block: number, b: Buffer): Span[] | undefined {
+  const outer = rangesOf([...outside, loop]);
+  let union: (Span | undefined)[] | undefined;
+  for (const a of collectAccesses(loop.body, (id) => id === b.id)) {
+    if (a.kind !== "load" || a.block?.id !== block) continue;
+    const { spans } = accessBox(a, outer);
+    union = union?.map((s, d) => s && spans[d] && unionSpan(s, spans[d], outer)) ?? [...spans];
+  }
+  if (!union || union.length === 0) return undefined;
+  return union.every((s) => s !== undefined) ? union : undefined;
+}
+
+function rewrite(program: Program, args: PrefetchArgs) {
+  const p = plan(program, args);
+  invariant(!("rule" in p), "prefetch was checked");
+  const ids = new IdSource(program.nextId);
+  const { buffer, loop, spans, steps } = p;
+  const ahead = new Map<VarId, Expr>([[loop.var.id, add(loop.var, args.distance)]]);
+  const perLine = Math.max(1, Math.floor(lineBytes / bytesOf(buffer.dtype.scalar)));
+  const loops: { var: Var; extent: number }[] = [];
+  const place = spans.map((s, d): Expr => {
+    const start = substitute(exprOf(s.min), ahead);
+    let at = start;
+    if (steps[d]! > 1) {
+      const v = variable(ids, `p${d}`);
+      loops.push({ var: v, extent: steps[d]! });
+      at = add(start, d === spans.length - 1 ? mul(v, perLine) : v);
+    }
+    const last = constantValue(buffer.shape[d]!);
+    return min(max(at, 0), last === undefined ? add(buffer.shape[d]!, -1) : index(last - 1));
+  });
+  const hint: Stmt = evaluate(call("prefetch", [load(buffer, place)], dtype("int32")));
+  const nest = loops.reduceRight<Stmt>((inner, l) => forLoop(l.var, l.extent, inner), hint);
+  const next: For = { ...loop, body: seq([nest, loop.body]) };
+  return { program: { ...replaceStmt(program, loop, next), nextId: ids.next }, result: undefined };
+}
+
+/** The primitive. */
+export const prefetch = definePrimitive({
+  name: "prefetch",
+  doc: "Asks the caches, at the start of each iteration of a loop, for what a block reads of a buffer some iterations later.",
+  before: "for i in 0..64:\n  C[i] = A[i]",
+  after: "for i in 0..64:\n  evaluate prefetch(A[min(i + 8, 63)])\n  C[i] = A[i]",
+  rules: {
+    found: "the block and the loop are part of the program",
+    "reads-buffer": "the block reads a buffer of that name",
+    "loop-around-block": "the loop is around the block",
+    "positive-distance": "the distance is a positive integer",
+    "scalar-loop": "neither the loop nor one around it is vectorized",
+    "known-region": "what an iteration reads of the buffer is a box of constant extents",
+    "few-lines": `an iteration reads at most ${maxLines} cache lines of the buffer`,
+  },
+  check: (program: Program, args: PrefetchArgs): Violation<Rule> | undefined => {
+    const p = plan(program, args);
+    return "rule" in p ? p : undefined;
+  },
+  rewrite,
+});
