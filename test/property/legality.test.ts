@@ -20,7 +20,7 @@ import {
 import { randomProgram } from "./support/programs.ts";
 import { Random } from "./support/random.ts";
 
-const programs = Number(process.env.TILEWRIGHT_PAIRS ?? 2000) / 5;
+const programs = Number(process.env.TILEWRIGHT_PAIRS ?? 2000) / 10;
 const firstSeed = Number(process.env.TILEWRIGHT_SEED ?? 1);
 const mostEvents = 6000;
 
@@ -73,7 +73,8 @@ function turned(s: Schedule, loops: readonly LoopRef[]): string | undefined {
   const order: number[] = Array.from({ length: Math.max(around, ...places) + 1 }, (_, k) => k);
   for (const [k, p] of places.entries()) order[p] = depth(chain[k]!);
   const pair = conflict(events, (x, y) => {
-    if (runsBefore(x, y) >= 0 === runsBefore(x, y, order) >= 0) return false;
+    const inside = [x, y].every((e) => chain.every((l) => e.access.loops.includes(l)));
+    if (!inside || runsBefore(x, y) >= 0 === runsBefore(x, y, order) >= 0) return false;
     return !storesAgain(x, y) && !accumulates(x, y);
   });
   return told("reorder", loops[0]!, pair, undefined);
