@@ -22,6 +22,7 @@ import { integerProductRows } from "./rows/integer-product.ts";
 import { lossRows } from "./rows/loss.ts";
 import { maskedSoftmaxRows } from "./rows/masked-softmax.ts";
 import { matmulRows } from "./rows/matmul.ts";
+import { maxRoiPoolRows } from "./rows/max-roi-pool.ts";
 import { movementRows } from "./rows/movement.ts";
 import { normalizationRows } from "./rows/normalization.ts";
 import { padRows } from "./rows/pad.ts";
@@ -82,6 +83,7 @@ const tables: readonly (readonly OperatorRow[])[] = [
   refusedRows,
   roiAlignRows,
   col2imRows,
+  maxRoiPoolRows,
 ];
 
 const keyOf = (op: string, domain: string): string => `${domain === "ai.onnx" ? "" : domain}:${op}`;

@@ -18,7 +18,7 @@ export interface Resampling {
   readonly extrapolation: number;
 }
 /** Row-major [output, taps] tables; `offset` is added where nothing is sampled. */
-export interface TapTable {
+interface TapTable {
   readonly taps: number;
   readonly indices: readonly number[];
   readonly weights: readonly number[];

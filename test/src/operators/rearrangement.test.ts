@@ -94,6 +94,18 @@ describe("Resize", () => {
   });
 });
 
+describe("MaxRoiPool", () => {
+  it("takes the greatest of each bin, 0 where a region lies outside", () => {
+    const x = f32([1, 1, 2, 4], [1, 2, 3, 4, 5, 6, 7, 8]);
+    const regions = f32([2, 5], [0, 0, 0, 3, 1, 0, 9, 9, 12, 12]);
+    const got = run("MaxRoiPool", [x, regions], { pooled_shape: [1, 2] });
+    expect([got.dims, numbersOf(got)]).toEqual([
+      [2, 1, 1, 2],
+      [6, 8, 0, 0],
+    ]);
+  });
+});
+
 describe("quantization", () => {
   it("rounds half to even, saturates, and makes zero of what is no number", () => {
     const x = f32([6], [0.5, 1.5, 1000, -1000, Number.NaN, 2.5]);
