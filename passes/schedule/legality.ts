@@ -178,7 +178,9 @@ export function describeMeeting(m: Meeting, loop: string): string {
 export function describeDependence(d: Dependence): string {
   const apart = d.commonLoops.flatMap((l, k) => {
     const n = d.distances[k];
-    return n === undefined || n === 0 ? [] : [`${n} of ${l.var.name}`];
+    return n === undefined || n === 0
+      ? []
+      : [`${n} ${Math.abs(n) === 1 ? "iteration" : "iterations"} of ${l.var.name}`];
   });
   const kind =
     d.kind === "output"
@@ -186,7 +188,7 @@ export function describeDependence(d: Dependence): string {
       : d.kind === "flow"
         ? "one reads what the other wrote"
         : "one overwrites what the other read";
-  return apart.length > 0 ? ` (${kind}, iterations ${apart.join(" and ")} apart)` : "";
+  return apart.length > 0 ? ` (${kind}, ${apart.join(" and ")} apart)` : "";
 }
 
 /**

@@ -30,7 +30,7 @@ function check(program: Program, { block: bref, loop: lref }: DecomposeReduction
     at,
     instead,
   });
-  if (!block.init) return refuse("has-init", `${block.name} has none`, bref);
+  if (!block.init) return refuse("has-init", `${block.name} has no init (any more)`, bref);
   const around = loopsAround(program, block.id);
   const at = around.findIndex((l) => l.var.id === lref.id);
   if (at < 0) return refuse("loop-around-block", `${lref.name} is not around ${block.name}`, lref);

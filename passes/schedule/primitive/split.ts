@@ -4,14 +4,17 @@ import type { Expr, Var } from "../../../ir/expr/expr.ts";
 import { freeVars } from "../../../ir/expr/traverse.ts";
 import { forLoop } from "../../../ir/loop/build.ts";
 import type { For, Program, Stmt } from "../../../ir/loop/program.ts";
+import { invariant } from "../../../ir/support/invariant.ts";
 import { proveDivides, proveTrue, rangesOfLoops } from "../../analysis/interval.ts";
 import { carriedMeetings, dependencesOf } from "../dependences.ts";
 import { describeMeeting, hasKind, type Instance, type Nest, nameOf, nestOf } from "../legality.ts";
 import { definePrimitive, type LoopRef, type Violation } from "../primitive.ts";
 import { freshVar, guard, idsOf, loopOf, loopsOutside, substituteStmt, tidy, withLoop } from "../rebuild.ts";
+import { blockRef } from "../tree.ts";
+import { cutLoop, type Piece } from "./support-pieces.ts";
 
 /** What happens to iterations beyond the extent when the factors do not divide it. */
-export type Tail = "guard" | "exact" | "shift-inwards";
+export type Tail = "guard" | "exact" | "shift-inwards" | "peel";
 
 /** How a loop is cut: one inner extent, or all extents (outermost first, one may be null: what the others leave). */
 export type SplitOptions =
@@ -30,6 +33,8 @@ type Rule =
   | "exact-tail"
   | "shift-extent"
   | "shift-idempotent"
+  | "peel-extent"
+  | "peel-domain"
   | "serial-loop";
 
 /** Extents of the new loops, and how far the loop's variable goes with one step of each. */
@@ -72,12 +77,48 @@ function check(program: Program, args: SplitArgs): Violation<Rule> | undefined {
   if (!factors.includes(null) && !holds(compare("le", loop.extent, totalOf(plan))))
     return refuse("covers-extent", `${factors.join("·")} is less than the extent`, "let one factor be null");
   if (tail === "exact" && !isExact(program, ref, plan))
-    return refuse("exact-tail", `${factors.filter((f) => f !== null).join("·")} may leave a rest`, 'use tail: "guard"');
-  if (tail !== "shift-inwards" || isExact(program, ref, plan)) return undefined;
+    return refuse("exact-tail", whyInexact(known, factors), 'use tail: "guard"');
+  if (isExact(program, ref, plan)) return undefined;
+  if (tail === "peel") return peelViolation(program, ref, plan);
+  if (tail !== "shift-inwards") return undefined;
   if (!holds(compare("ge", loop.extent, tileOf(plan))))
     return refuse("shift-extent", "the extent may be less than a tile", 'use tail: "guard"');
   const because = whyNotTwice(nestOf(loop, loopsOutside(program, ref)), loop);
   return because === undefined ? undefined : refuse("shift-idempotent", because, 'use tail: "guard"');
+}
+function whyInexact(extent: number | undefined, factors: readonly (number | null)[]): string {
+  const tile = factors.filter((f) => f !== null).join("·");
+  return extent === undefined ? `cannot prove that ${tile} divides the extent` : `${tile} does not divide ${extent}`;
+}
+/** The iterations of whole tiles, and the rest. */
+function peeledPieces(extent: number, plan: Plan): Piece[] | undefined {
+  const tile = constantValue(tileOf(plan));
+  const whole = tile === undefined ? 0 : Math.floor(extent / tile) * tile;
+  if (whole === 0) return undefined;
+  return [
+    { from: 0, extent: whole },
+    { from: whole, extent: extent - whole, suffix: "tail" },
+  ];
+}
+function peelViolation(program: Program, ref: LoopRef, plan: Plan): Violation<Rule> | undefined {
+  const extent = constantValue(loopOf(program, ref).extent);
+  const pieces = extent === undefined ? undefined : peeledPieces(extent, plan);
+  const instead = 'use tail: "guard"';
+  if (!pieces) return { rule: "peel-extent", because: `${ref.name} may have no whole tile`, instead, at: ref };
+  const cut = cutLoop(program, ref, pieces);
+  if (!("unknown" in cut)) return undefined;
+  const because = `the part of ${cut.unknown.name} that whole tiles run is no box`;
+  return { rule: "peel-domain", because, instead, at: blockRef(cut.unknown) };
+}
+/** Whole tiles, split exactly, and the rest in a loop of its own. */
+function peeled(program: Program, ref: LoopRef, factors: readonly (number | null)[], plan: Plan) {
+  const pieces = peeledPieces(constantValue(loopOf(program, ref).extent)!, plan);
+  invariant(pieces, "split was checked");
+  const cut = cutLoop(program, ref, pieces);
+  invariant(!("unknown" in cut), "split was checked");
+  const inner = plan.extents.slice(1).map((e) => constantValue(e)!);
+  const main = rewrite(cut.program, { loop: ref, factors: factors.length === 1 ? factors : [null, ...inner] });
+  return { program: main.program, result: [...main.result, ...cut.loops.slice(1)] };
 }
 /** Whether the new loops provably walk exactly the old iterations. */
 function isExact(program: Program, ref: LoopRef, plan: Plan): boolean {
@@ -128,7 +169,7 @@ function overwrittenLater(nest: Nest, x: Instance, later: readonly Instance[]): 
   return writer && `${nameOf(writer)} overwrites what ${nameOf(x)} reads`;
 }
 
-function rewrite(program: Program, args: SplitArgs) {
+function rewrite(program: Program, args: SplitArgs): { program: Program; result: LoopRef[] } {
   const { loop: ref, tail = "guard" } = args;
   const factors = factorsOf(args);
   const loop = loopOf(program, ref);
@@ -136,6 +177,7 @@ function rewrite(program: Program, args: SplitArgs) {
   const ids = idsOf(program);
   const plan = planOf(loop, factors);
   const exact = isExact(program, ref, plan);
+  if (tail === "peel" && !exact) return peeled(program, ref, factors, plan);
   const vars = factors.map((_, k) => freshVar(ids, loop.var, `${loop.var.name}_${suffix(k, factors.length)}`));
   const start = startOf(vars, plan, !exact && tail === "shift-inwards" ? loop.extent : undefined);
   const body = substituteStmt(loop.body, new Map([[loop.var.id, add(loop.min, start)]]));
@@ -156,7 +198,7 @@ function startOf(vars: readonly Var[], plan: Plan, shiftedBelow: Expr | undefine
 /** The primitive. */
 export const split = definePrimitive({
   name: "split",
-  doc: "Splits a loop into a nest of loops with the given extents, outermost first; one null extent is inferred.",
+  doc: 'Splits a loop into a nest of loops with the given extents, outermost first; one null extent is inferred. Tail "peel" gives the loop of the rest last.',
   before: "for i in 0..n:\n  C[i]",
   after: "for i_o in 0..ceil(n / 8):\n  for i_i in 0..8:\n    if i_o * 8 + i_i < n: C[i_o * 8 + i_i]",
   rules: {
@@ -168,6 +210,8 @@ export const split = definePrimitive({
     "exact-tail": 'with tail "exact", the factors provably divide the extent',
     "shift-extent": 'with tail "shift-inwards", the extent is at least one tile',
     "shift-idempotent": 'with tail "shift-inwards", running an iteration twice changes nothing',
+    "peel-extent": 'with tail "peel", the extent is a constant of at least one tile',
+    "peel-domain": 'with tail "peel", what each block runs in whole tiles is a box of its iteration variables',
   },
   check,
   rewrite,

@@ -260,7 +260,7 @@ test("an error shows the rule, the program and the step", () => {
   const e = refusal(fixtures["split/exact-tail"]!);
   expect(e.details).toMatchObject({ rule: "exact-tail", step: 1, instead: 'use tail: "guard"' });
   const lines = e.message.split("\n");
-  expect(lines[0]).toBe("ScheduleError [split/exact-tail]: 4 may leave a rest");
+  expect(lines[0]).toBe("ScheduleError [split/exact-tail]: 4 does not divide 13");
   expect(lines[1]).toBe('  in step 1: split(i, factor: 4, tail: "exact")');
   const marked = lines.findIndex((l) => l.includes("^^^"));
   expect(lines[marked - 1]).toContain("for i in 0..13:");
