@@ -9,7 +9,13 @@ const resultsPath = join(dirname(dirname(fileURLToPath(import.meta.url))), "resu
 
 /** A float32 array on its own pages. */
 export function floats(length: number, value: (i: number) => number = () => 0): Float32Array {
-  const array = new Float32Array(allocAligned(length * 4, { hugePages: length >= 1 << 19, populate: true }), 0, length);
+  const array = new Float32Array(allocAligned(length * 4, { hugePages: true, populate: true }), 0, length);
+  for (let i = 0; i < length; i++) array[i] = value(i);
+  return array;
+}
+/** A uint16 array on its own pages. */
+export function shorts(length: number, value: (i: number) => number = () => 0): Uint16Array {
+  const array = new Uint16Array(allocAligned(length * 2, { hugePages: true, populate: true }), 0, length);
   for (let i = 0; i < length; i++) array[i] = value(i);
   return array;
 }

@@ -87,14 +87,36 @@ function isSetBefore(read: Access, before: readonly Access[], loop: For, outer: 
   const updates = block.init && blockAccesses(block, (x) => x === read.buffer.id).some((a) => a.init);
   if (updates && !reducesOver(block, new Set([loop.var.id, ...outer.keys()]), freeVars)) return true;
   const needed = accessBox(read, outer);
-  return before.some((w) => {
-    if (w.kind !== "store" || !w.block || w.block === block) return false;
-    if (w.init && w.block.body.kind === "store" && reducesOver(w.block, new Set(outer.keys()), freeVars)) return false;
-    const written = accessBox(w, outer);
-    const covers =
-      written.exact && written.spans.every((s, d) => s && needed.spans[d] && spanCovers(s, needed.spans[d], outer));
-    return covers && !strayGuard(w.block, w.loops, { outer, domain: readDomain(w, read) });
+  const written = before.flatMap((w) => {
+    if (w.kind !== "store" || !w.block || w.block === block) return [];
+    if (w.init && w.block.body.kind === "store" && reducesOver(w.block, new Set(outer.keys()), freeVars)) return [];
+    const box = accessBox(w, outer);
+    const whole = box.exact && !strayGuard(w.block, w.loops, { outer, domain: readDomain(w, read) });
+    return whole && box.spans.every((s) => s !== undefined) ? [box.spans as readonly Span[]] : [];
   });
+  return joined(written, outer).some((spans) =>
+    spans.every((s, d) => needed.spans[d] && spanCovers(s, needed.spans[d], outer)),
+  );
+}
+/** The boxes, and those that several of them make side by side. */
+function joined(boxes: readonly (readonly Span[])[], ranges: Ranges): (readonly Span[])[] {
+  const result: (readonly Span[])[] = [];
+  for (const box of boxes) {
+    let whole = box;
+    for (const other of result) whole = sideBySide(other, whole, ranges) ?? whole;
+    result.push(box);
+    if (whole !== box) result.push(whole);
+  }
+  return result;
+}
+/** One box for two that differ in one dimension only and touch there. */
+function sideBySide(a: readonly Span[], b: readonly Span[], ranges: Ranges): readonly Span[] | undefined {
+  const same = (s: Span, t: Span): boolean => spanCovers(s, t, ranges) && spanCovers(t, s, ranges);
+  const differ = a.flatMap((s, d) => (same(s, b[d]!) ? [] : [d]));
+  const [d] = differ;
+  if (differ.length !== 1 || d === undefined) return undefined;
+  const union = unionSpan(a[d]!, b[d]!, ranges);
+  return union?.exact ? a.map((s, k) => (k === d ? union : s)) : undefined;
 }
 /** Bounds of the writer's iteration variables over the elements that the reader's block reads. */
 function readDomain(w: Access, read: Access): Ranges {

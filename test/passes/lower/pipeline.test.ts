@@ -33,6 +33,7 @@ describe("the lowering pipeline", () => {
       "predicate-loads",
       "vectorize-loops",
       "unroll-loops",
+      "unmask-loads",
       "place-allocations",
       "outline-parallel",
     ]);

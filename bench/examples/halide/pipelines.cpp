@@ -1,0 +1,143 @@
+// Builds the peers: each pipeline with the CPU schedule that Halide's own apps folder publishes for it.
+//   pipelines OUT_FOLDER   writes one object a pipeline and the runtime
+#include <Halide.h>
+#include <cmath>
+#include <string>
+#include <vector>
+
+using namespace Halide;
+
+namespace {
+
+Var x("x"), y("y"), c("c"), k("k");
+
+void emit(Func f, const std::string &folder, const std::string &name, const std::vector<Argument> &args) {
+  const Target target = get_host_target().with_feature(Target::NoRuntime);
+  f.compile_to_object(folder + "/" + name + ".o", args, name, target);
+}
+
+// 3 x 3 box blur; strips of `rows` rows, vectors of `vec` pixels. Both pairs have been published.
+void blur(const std::string &folder, const std::string &name, int rows, int vec) {
+  ImageParam input(UInt(16), 2, "input");
+  Func blur_x("blur_x"), blur_y("blur_y");
+  Var yi("yi");
+  blur_x(x, y) = (input(x, y) + input(x + 1, y) + input(x + 2, y)) / cast<uint16_t>(3);
+  blur_y(x, y) = (blur_x(x, y) + blur_x(x, y + 1) + blur_x(x, y + 2)) / cast<uint16_t>(3);
+  blur_y.split(y, y, yi, rows).parallel(y).vectorize(x, vec);
+  blur_x.store_at(blur_y, y).compute_at(blur_y, yi).vectorize(x, vec);
+  emit(blur_y, folder, name, {input});
+}
+
+// Unsharp mask of a planar float image.
+void unsharp(const std::string &folder) {
+  ImageParam input(Float(32), 3, "input");
+  const float sigma = 1.5f;
+  const auto weight = [=](int d) {
+    return std::exp(-float(d * d) / (2 * sigma * sigma)) / (std::sqrt(2 * 3.14159265358979f) * sigma);
+  };
+  Func edge = BoundaryConditions::repeat_edge(input);
+  Func gray("gray"), blur_y("blur_y"), blur_x("blur_x"), sharpen("sharpen"), ratio("ratio"), output("output");
+  gray(x, y) = 0.299f * edge(x, y, 0) + 0.587f * edge(x, y, 1) + 0.114f * edge(x, y, 2);
+  Expr down = weight(0) * gray(x, y);
+  for (int d = 1; d <= 3; d++) {
+    down += weight(d) * (gray(x, y - d) + gray(x, y + d));
+  }
+  blur_y(x, y) = down;
+  Expr along = weight(0) * blur_y(x, y);
+  for (int d = 1; d <= 3; d++) {
+    along += weight(d) * (blur_y(x - d, y) + blur_y(x + d, y));
+  }
+  blur_x(x, y) = along;
+  sharpen(x, y) = 2 * gray(x, y) - blur_x(x, y);
+  ratio(x, y) = sharpen(x, y) / gray(x, y);
+  output(x, y, c) = ratio(x, y) * input(x, y, c);
+
+  Var yo("yo"), yi("yi");
+  const int vec = get_host_target().natural_vector_size<float>();
+  output.split(y, yo, yi, 32).vectorize(x, vec).parallel(yo).reorder(x, c, yi, yo);
+  gray.compute_at(output, yi).store_at(output, yo).vectorize(x, vec);
+  blur_y.compute_at(output, yi).store_at(output, yo).vectorize(x, vec);
+  ratio.compute_at(output, yi).store_at(output, yo).vectorize(x, vec);
+  emit(output, folder, "unsharp", {input});
+}
+
+Func downsample(Func f) {
+  Func downx, downy;
+  downx(x, y, _) = (f(2 * x - 1, y, _) + 3.0f * (f(2 * x, y, _) + f(2 * x + 1, y, _)) + f(2 * x + 2, y, _)) / 8.0f;
+  downy(x, y, _) =
+      (downx(x, 2 * y - 1, _) + 3.0f * (downx(x, 2 * y, _) + downx(x, 2 * y + 1, _)) + downx(x, 2 * y + 2, _)) / 8.0f;
+  return downy;
+}
+Func upsample(Func f) {
+  Func upx, upy;
+  upx(x, y, _) = 0.25f * f((x / 2) - 1 + 2 * (x % 2), y, _) + 0.75f * f(x / 2, y, _);
+  upy(x, y, _) = 0.25f * upx(x, (y / 2) - 1 + 2 * (y % 2), _) + 0.75f * upx(x, y / 2, _);
+  return upy;
+}
+
+// Local Laplacian filter of a planar float image in [0, 1]; alpha = 1 / (levels - 1), beta = 1.
+void local_laplacian(const std::string &folder, int width, int height) {
+  const int J = 8, levels = 8;
+  const float alpha = 1.0f / (levels - 1), beta = 1.0f;
+  ImageParam input(Float(32), 3, "input");
+  Func remap("remap");
+  Expr fx = cast<float>(x) / 256.0f;
+  remap(x) = alpha * fx * exp(-fx * fx / 2.0f);
+  Func floating = BoundaryConditions::repeat_edge(input);
+  Func gray("gray");
+  gray(x, y) = 0.299f * floating(x, y, 0) + 0.587f * floating(x, y, 1) + 0.114f * floating(x, y, 2);
+
+  std::vector<Func> gPyramid(J), lPyramid(J), inG(J), outL(J), outG(J);
+  Expr level = k * (1.0f / (levels - 1));
+  Expr idx = clamp(cast<int>(gray(x, y) * float(levels - 1) * 256.0f), 0, (levels - 1) * 256);
+  gPyramid[0](x, y, k) = beta * (gray(x, y) - level) + level + remap(idx - 256 * k);
+  for (int j = 1; j < J; j++) gPyramid[j](x, y, k) = downsample(gPyramid[j - 1])(x, y, k);
+  lPyramid[J - 1](x, y, k) = gPyramid[J - 1](x, y, k);
+  for (int j = J - 2; j >= 0; j--) {
+    lPyramid[j](x, y, k) = gPyramid[j](x, y, k) - upsample(gPyramid[j + 1])(x, y, k);
+  }
+  inG[0](x, y) = gray(x, y);
+  for (int j = 1; j < J; j++) inG[j](x, y) = downsample(inG[j - 1])(x, y);
+  for (int j = 0; j < J; j++) {
+    Expr l = inG[j](x, y) * float(levels - 1);
+    Expr li = clamp(cast<int>(l), 0, levels - 2);
+    Expr lf = l - cast<float>(li);
+    outL[j](x, y) = (1.0f - lf) * lPyramid[j](x, y, li) + lf * lPyramid[j](x, y, li + 1);
+  }
+  outG[J - 1](x, y) = outL[J - 1](x, y);
+  for (int j = J - 2; j >= 0; j--) outG[j](x, y) = upsample(outG[j + 1])(x, y) + outL[j](x, y);
+  Func output("output");
+  const float eps = 0.01f;
+  output(x, y, c) = clamp(outG[0](x, y) * (floating(x, y, c) + eps) / (gray(x, y) + eps), 0.0f, 1.0f);
+
+  output.bound(x, 0, width).bound(y, 0, height).bound(c, 0, 3);
+  Var yo("yo");
+  remap.compute_root();
+  output.reorder(c, x, y).split(y, yo, y, 64).parallel(yo).vectorize(x, 8);
+  gray.compute_root().parallel(y, 32).vectorize(x, 8);
+  for (int j = 1; j < 5; j++) {
+    inG[j].compute_root().parallel(y, 32).vectorize(x, 8);
+    gPyramid[j].compute_root().reorder_storage(x, k, y).reorder(k, y).parallel(y, 8).vectorize(x, 8);
+    outG[j].store_at(output, yo).compute_at(output, y).fold_storage(y, 8).vectorize(x, 8);
+  }
+  outG[0].compute_at(output, y).vectorize(x, 8);
+  for (int j = 5; j < J; j++) {
+    inG[j].compute_root();
+    gPyramid[j].compute_root().parallel(k);
+    outG[j].compute_root();
+  }
+  emit(output, folder, "local_laplacian", {input});
+}
+
+}  // namespace
+
+int main(int argc, char **argv) {
+  const std::string folder = argc > 1 ? argv[1] : ".";
+  blur(folder, "blur_8", 8, 8);
+  blur(folder, "blur_32", 32, 16);
+  unsharp(folder);
+  local_laplacian(folder, 1536, 2560);
+  compile_standalone_runtime(folder + "/runtime.o", get_host_target());
+  printf("%s\n", get_host_target().to_string().c_str());
+  return 0;
+}

@@ -1,0 +1,86 @@
+/**
+ * The image pipelines beside Halide with Halide's own schedules: 1536 × 2560 pixels, 1 and 2 threads, in turn, outputs
+ * compared first.
+ *
+ *   nice -n -19 npx tsx bench/examples/images.ts [blur,unsharp,local-laplacian]
+ */
+import { margin, scheduleBlur } from "../../examples/blur.ts";
+import { scheduleUnsharp } from "../../examples/unsharp.ts";
+import type { Schedule } from "../../passes/schedule/schedule.ts";
+import { build } from "../../src/index.ts";
+import { type HalidePeer, halide, type Pixels } from "./halide.ts";
+import { floats, inTurn, keepResults, noise, shorts, spread, timed, worstDifference } from "./support.ts";
+
+const width = 1536;
+const height = 2560;
+const random = noise();
+
+interface Pipeline {
+  readonly schedule: (threads: number) => Schedule;
+  readonly input: Pixels;
+  readonly output: readonly number[];
+  /** Name of the output parameter. */
+  readonly result: string;
+  /** Published schedules; the fastest counts. */
+  readonly peers: readonly HalidePeer[];
+  readonly tolerance: number;
+}
+const pipelines: Record<string, () => Pipeline> = {
+  blur: () => ({
+    schedule: () => scheduleBlur({ width, height }),
+    input: {
+      dims: [height + 2, width + margin],
+      values: shorts((height + 2) * (width + margin), () => random() * 16384),
+    },
+    output: [height, width],
+    result: "blurY",
+    peers: ["blur_8", "blur_32"],
+    tolerance: 0,
+  }),
+  unsharp: () => ({
+    schedule: () => scheduleUnsharp({ width, height }),
+    input: { dims: [3, height, width], values: floats(3 * height * width, () => 0.05 + 0.95 * random()) },
+    output: [3, height, width],
+    result: "output",
+    peers: ["unsharp"],
+    tolerance: 1e-5,
+  }),
+};
+
+const peer = halide();
+const chosen = process.argv[2]?.split(",") ?? Object.keys(pipelines);
+const rows: Record<string, object[]> = Object.fromEntries(chosen.map((name) => [name, []]));
+// Halide's pool grows but does not shrink, so few threads come first.
+for (const threads of [1, 2])
+  for (const name of chosen) rows[name]!.push(await measure(name, pipelines[name]!(), threads));
+for (const name of chosen) keepResults(name, { peer: "Halide 14", width, height, rows: rows[name] });
+process.exit(0);
+
+async function measure(name: string, p: Pipeline, threads: number) {
+  const length = p.output.reduce((a, b) => a * b, 1);
+  const make = p.input.values instanceof Float32Array ? floats : shorts;
+  const ours = make(length);
+  const theirs: Pixels = { dims: p.output, values: make(length) };
+  const f = await build(p.schedule(threads), { target: "host", threads });
+  const args = { input: p.input.values, [p.result]: ours };
+  peer.threads(threads);
+  f.run(args);
+  const differences: Record<string, number> = {};
+  for (const which of p.peers) {
+    peer.call(which, p.input, theirs);
+    differences[which] = worstDifference(ours, theirs.values);
+    if (!(differences[which] <= p.tolerance))
+      throw new Error(`${name}: differs from ${which} by ${differences[which]}`);
+  }
+  const samples = inTurn({
+    tilewright: (repeats) => f.time(args, { repeats, warmup: 0, maxTimeMs: 1e4 }),
+    ...Object.fromEntries(p.peers.map((which) => [which, timed(() => peer.call(which, p.input, theirs))])),
+  });
+  f.dispose();
+  const ns = Object.fromEntries(Object.entries(samples).map(([who, list]) => [who, spread(list)]));
+  const best = Math.min(...p.peers.map((which) => ns[which]!.median));
+  const ratio = best / ns.tilewright!.median;
+  const times = Object.entries(ns).map(([who, t]) => `${who} ${(t.median / 1e6).toFixed(3)} ms`);
+  process.stdout.write(`${name}, ${threads} threads: ${times.join(", ")}; ratio ${ratio.toFixed(2)}\n`);
+  return { threads, ratio, differences, ns };
+}
