@@ -14,6 +14,10 @@ export const configurations: readonly (CompileOptions & { readonly label: string
   { label: "strict", target: "host", threads: 1, math: "strict" },
   { label: "x86-64-v3, 2 threads", target: "x86-64-v3", threads: 2 },
   { label: "unscheduled", target: "host", threads: 1, schedule: "none" },
+  { label: "x86-64-v2", target: "x86-64-v2", threads: 1 },
+  { label: "host-avx512f", target: "host-avx512f", threads: 1 },
+  { label: "x86-64-v4, strict, 3 threads", target: "x86-64-v4", threads: 3, math: "strict" },
+  { label: "fast", target: "host", threads: 1, math: "fast" },
 ];
 
 /** What came of one check. */

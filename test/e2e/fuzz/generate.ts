@@ -23,7 +23,7 @@ export function randomCase(seed: number, only?: Family): RandomCase {
   const s = new Source(seed);
   const family =
     only ?? s.pick(["images", "images", "images", "tokens", "tokens", "tensors", "tensors", "operators"] as const);
-  const made = families[family](s, s.pick([1, 2, 3, 5, 8, 12]));
+  const made = families[family](s, s.pick([1, 2, 3, 5, 8, 12, 12, 30]));
   const graph = s.finish(`${family}${seed}`, outputsOf(s, made));
   const feeds = [0, 1].map(() =>
     Object.fromEntries(s.inputs.map((i) => [graph.values.get(i.id)!.name, s.values(i.type, i.dims)])),

@@ -22,12 +22,22 @@ export function convolution(s: Source, x: Known): Known {
   const spatial = x.dims.slice(2);
   const square = s.chance(0.6) ? s.pick([1, 3, 3, 5, 7]) : 0;
   const kernel = spatial.map(() => (kind === "pointwise" ? 1 : square || s.int(1, 5)));
-  const w = s.constant([out, c / group, ...kernel], 1 / Math.sqrt((c / group) * elementCount(kernel)));
+  const scale = 1 / Math.sqrt((c / group) * elementCount(kernel));
+  const shape = [out, c / group, ...kernel];
+  const how = s.int(0, 19);
+  const w = how === 0 ? s.input(shape) : how === 1 ? quantizedConstant(s, shape) : s.constant(shape, scale);
   const bias = s.chance(0.6) ? s.constant([out]) : undefined;
   return s.one("Conv", bias ? [x, w, bias] : [x, w], {
     ...windowAttributes(s, kernel),
     ...(group > 1 || s.chance(0.3) ? { group } : {}),
   });
+}
+/** Weights that lie in the file as int8. */
+function quantizedConstant(s: Source, shape: readonly number[]): Known {
+  const per = s.opset >= 13 && s.chance(0.5);
+  const scale = per ? s.positive([shape[0]!]) : s.scalar(1 / 32);
+  const zero = s.constant(per ? [shape[0]!] : [], 1, "int8");
+  return s.one("DequantizeLinear", [s.constant(shape, 1, "int8"), scale, zero], per ? { axis: 0 } : {});
 }
 function windowAttributes(s: Source, kernel: readonly number[], dilate = true) {
   const n = kernel.length;
@@ -112,7 +122,7 @@ export function constantArithmetic(s: Source, x: Known): Known {
   const op = s.pick(["Mul", "Add", "Sub", "Div", "Max", "Min", "PRelu", "Pow"]);
   if (op === "PRelu") return s.one(op, [x, s.constant(shape)]);
   if (op === "Pow")
-    return s.one("Pow", [s.one("Abs", [x], {}, true), s.pick([s.scalar(2), s.scalar(0.5), s.positive(shape)])]);
+    return s.one("Pow", [s.one("Abs", [x], {}, true), s.pick([s.scalar(2), s.scalar(3), s.scalar(1.5)])]);
   if (op === "Div") return s.one(op, [x, s.positive(shape)]);
   const k = s.constant(shape);
   return s.one(op, s.chance(0.5) ? [x, k] : [k, x], {}, op !== "Mul");
@@ -157,7 +167,7 @@ export function activation(s: Source, x: Known): Known {
       true,
     );
   }
-  if (op === "Sqrt") return s.one(op, [s.one("Abs", [x])]);
+  if (op === "Sqrt") return s.one(op, [s.one("Add", [s.one("Abs", [x]), s.scalar(0.25)])]);
   if (op === "Exp") return s.one(op, [s.one("Clip", [x, s.scalar(-3), s.scalar(3)])]);
   if (op === "Mish" && s.opset < 18) return s.one("Mul", [x, s.one("Tanh", [s.one("Softplus", [x])])]);
   if (op === "Gelu" && s.opset < 20) return gelu(s, x);
@@ -176,6 +186,31 @@ export function gelu(s: Source, x: Known): Known {
     s.chance(0.5) ? s.one("Div", [x, s.scalar(Math.SQRT2)]) : s.one("Mul", [x, s.scalar(Math.SQRT1_2)]),
   ]);
   return s.one("Mul", [s.one("Mul", [x, s.one("Add", [e, s.scalar(1)])]), s.scalar(0.5)]);
+}
+/** Any number of operands, some of which broadcast. */
+function variadic(s: Source, x: Known): Known {
+  const fits = s.pool.filter(
+    (v) =>
+      v.type === "float32" &&
+      v.dims.length <= x.dims.length &&
+      v.dims.every((d, i) => d === x.dims[i + x.dims.length - v.dims.length] || d === 1),
+  );
+  const operands = Array.from({ length: s.int(1, 4) }, () =>
+    s.chance(0.3) ? s.constant([x.dims[1]!, ...x.dims.slice(2).map(() => 1)]) : s.pick(fits),
+  );
+  return s.one(s.pick(["Sum", "Mean", "Max", "Min"]), s.shuffled([x, ...operands]));
+}
+/** Rounds to 8 bits and back, where nothing rounded before. */
+function quantized(s: Source, x: Known): Known {
+  if (!x.exact) return x;
+  const type = s.pick(["uint8", "int8"] as const);
+  const [scale, zero] = [s.scalar(s.pick([1 / 64, 1 / 16])), s.scalar(s.int(0, 3), type)];
+  return s.one("DequantizeLinear", [s.one("QuantizeLinear", [x, scale, zero], {}, true), scale, zero], {}, true);
+}
+/** A max pool that also says where its maxima are. */
+function poolWithIndices(s: Source, x: Known): Known {
+  if (!x.exact || x.dims.length !== 4) return x;
+  return s.op("MaxPool", [x], { kernel_shape: [2, 2], strides: [2, 2] }, { outputs: 2, exact: true })?.[0] ?? x;
 }
 function residual(s: Source, x: Known): Known {
   const same = s.pool.filter((v) => v.type === "float32" && v.dims.join() === x.dims.join());
@@ -377,6 +412,9 @@ const steps: readonly Step[] = [
   transposedConvolution,
   normalize,
   shuffle,
+  variadic,
+  quantized,
+  poolWithIndices,
 ];
 
 /** A convolution network of `length` random steps; ends, now and then, in a classifier. */
@@ -387,9 +425,11 @@ export function imageNetwork(s: Source, length: number): Known[] {
   let x: Known = s.input([s.pick([1, 1, 1, 2, 3]), s.pick([1, 3, 3, 3, 4, ...channelChoices]), ...dims]);
   const made: Known[] = [];
   for (let i = 0; i < length; i++) {
-    const maps = s.pool.filter((v) => v.type === "float32" && v.dims.length === rank && elementCount(v.dims) <= 60_000);
+    const maps = s.pool.filter(
+      (v) => v.type === "float32" && v.dims.length === rank && elementCount(v.dims) <= 60_000 && !v.dims.includes(0),
+    );
     if (s.chance(0.15) && maps.length > 0) x = s.pick(maps);
-    if (x.dims.length !== rank || elementCount(x.dims) > 60_000) continue;
+    if (x.dims.length !== rank || elementCount(x.dims) > 60_000 || x.dims.includes(0)) continue;
     x = s.pick(steps)(s, x);
     made.push(x);
   }

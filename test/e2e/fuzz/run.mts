@@ -22,7 +22,8 @@ const note = (key: string, by = 1): void => void tally.set(key, (tally.get(key) 
 let failures = 0;
 for (let seed = from; seed < from + count; seed++) {
   const c = randomCase(seed, values.family as Family | undefined);
-  const options = configurations[values.config ? Number(values.config) : [0, 1, 2, 0, 3, 1, 4, 5][seed % 8]!]!;
+  const options =
+    configurations[values.config ? Number(values.config) : [0, 1, 2, 0, 3, 1, 4, 5, 0, 6, 7, 1, 8, 9][seed % 14]!]!;
   if (values.trace) console.log(`seed ${seed}`);
   try {
     if (values.refusals) {
@@ -48,7 +49,8 @@ process.exitCode = failures > 0 ? 1 : 0;
 async function report(seed: number, message: string): Promise<void> {
   failures++;
   const c = randomCase(seed, values.family as Family | undefined);
-  const options = configurations[values.config ? Number(values.config) : [0, 1, 2, 0, 3, 1, 4, 5][seed % 8]!]!;
+  const options =
+    configurations[values.config ? Number(values.config) : [0, 1, 2, 0, 3, 1, 4, 5, 0, 6, 7, 1, 8, 9][seed % 14]!]!;
   console.log(`FAIL seed ${seed} (${options.label}): ${message.slice(0, 1500)}`);
   const kind = message.split("\n")[0]!.slice(0, 40);
   const fails = async (g: typeof c.graph): Promise<boolean> => {

@@ -25,6 +25,7 @@ export interface Known {
 /** The first opset of operators younger than the oldest graphs made here. */
 const since: Readonly<Record<string, number>> = {
   Celu: 12,
+  Einsum: 12,
   HardSwish: 14,
   Trilu: 14,
   LayerNormalization: 17,

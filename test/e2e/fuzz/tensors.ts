@@ -187,7 +187,42 @@ function movement(s: Source, x: Known): Known {
   }
 }
 
+/** Selection and indexed access. */
+function indexed(s: Source, x: Known): Known {
+  const rank = x.dims.length;
+  if (rank === 0 || x.dims.includes(0) || elementCount(x.dims) > 3000) return x;
+  const axis = s.int(0, rank - 1);
+  const extent = x.dims[axis]!;
+  const kind = s.pick(["topk", "onehot", "scatter", "gatherNd", "einsum", "reverse", "roll", "nonlinear"]);
+  if (kind === "topk" && x.exact && x.type !== "bool" && x.type !== "uint8")
+    return s.pick(
+      s.op("TopK", [x, s.ints([s.int(1, extent)])], { axis, largest: s.int(0, 1) }, { outputs: 2, exact: true }) ?? [x],
+    );
+  if (kind === "onehot" && x.type === "int64" && rank < 4)
+    return s.one("OneHot", [x, s.scalar(7, "int64"), s.constant([2])], { axis: -1 }, true);
+  if (kind === "gatherNd")
+    return s.one("GatherND", [x, s.one("Reshape", [s.ints([0, extent - 1]), s.ints([2, 1])])], {}, true);
+  if (kind === "scatter" && isFloat(x)) {
+    const rows = s.ints(x.dims.map(() => 0));
+    const indices = s.one("Reshape", [rows, s.ints([1, rank])]);
+    return s.one("ScatterND", [x, indices, s.constant([1], 1, x.type)], {}, true);
+  }
+  if (kind === "einsum" && x.type === "float32" && rank === 2)
+    return s.one("Einsum", [x, s.input([x.dims[1]!, 5])], { equation: "ij,jk->ki" });
+  if (kind === "reverse")
+    return s.one("Slice", [x, s.ints([-1]), s.ints([-10_000]), s.ints([axis]), s.ints([-1])], {}, true);
+  if (kind === "roll" && extent > 1) {
+    const cut = s.int(1, extent - 1);
+    const part = (from: number, to: number): Known =>
+      s.one("Slice", [x, s.ints([from]), s.ints([to]), s.ints([axis])], {}, true);
+    return s.one("Concat", [part(cut, extent), part(0, cut)], { axis }, true);
+  }
+  return x;
+}
+
 const steps: readonly Step[] = [
+  indexed,
+  indexed,
   arithmetic,
   arithmetic,
   arithmetic,
