@@ -26,6 +26,9 @@ import { reorder } from "./primitive/reorder.ts";
 import { reverseComputeAt } from "./primitive/reverse-compute-at.ts";
 import { reverseComputeInline } from "./primitive/reverse-compute-inline.ts";
 import { type RfactorArgs, rfactor } from "./primitive/rfactor.ts";
+import { type SampleCategoricalArgs, sampleCategorical } from "./primitive/sample-categorical.ts";
+import { type SampleComputeLocationArgs, sampleComputeLocation } from "./primitive/sample-compute-location.ts";
+import { type SampleTileArgs, sampleTile } from "./primitive/sample-tile.ts";
 import { setScope } from "./primitive/set-scope.ts";
 import { type SkewArgs, skew } from "./primitive/skew.ts";
 import { type SplitArgs, type SplitOptions, split } from "./primitive/split.ts";
@@ -110,6 +113,18 @@ const prefetchArgs = (block: BlockRef, buffer: string, loop: LoopRef, distance: 
   loop,
   distance,
 });
+const sampleTileArgs = (loop: LoopRef, n: number, maxInner: number, decision: readonly number[]): SampleTileArgs => ({
+  loop,
+  n,
+  maxInner,
+  decision,
+});
+const categoryArgs = (
+  values: readonly (number | string)[],
+  probabilities: readonly number[],
+  decision: number,
+): SampleCategoricalArgs => ({ values, probabilities, decision });
+const locationArgs = (block: BlockRef, decision: number): SampleComputeLocationArgs => ({ block, decision });
 
 /** Every primitive by name. */
 export const primitives = {
@@ -145,6 +160,18 @@ export const primitives = {
   storageFold: moves(storageFold, foldArgs, { block: "block", buffer: "string", dim: "integer", factor: "integer" }),
   prefetch: stays(prefetch, prefetchArgs, { block: "block", buffer: "string", loop: "loop", distance: "integer" }),
   nontemporal: stays(nontemporal, blockArg, blockShape),
+  sampleTile: stays(sampleTile, sampleTileArgs, {
+    loop: "loop",
+    n: "integer",
+    maxInner: "integer",
+    decision: "integer list",
+  }),
+  sampleCategorical: stays(sampleCategorical, categoryArgs, {
+    values: "value list",
+    probabilities: "number list",
+    decision: "integer",
+  }),
+  sampleComputeLocation: stays(sampleComputeLocation, locationArgs, { block: "block", decision: "integer" }),
   skew: stays(skew, skewArgs, { outer: "loop", inner: "loop", factor: "integer" }),
 } as const;
 

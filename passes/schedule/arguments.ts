@@ -8,7 +8,7 @@ const isInteger = (v: unknown): boolean => Number.isSafeInteger(v);
 const isString = (v: unknown): boolean => typeof v === "string";
 const listOf = (f: (v: unknown) => boolean) => (v: unknown) => Array.isArray(v) && v.every(f);
 const oneOf = (list: readonly unknown[]) => (v: unknown) => list.includes(v);
-const tails: readonly Tail[] = ["guard", "exact", "shift-inwards"];
+const tails: readonly Tail[] = ["guard", "exact", "shift-inwards", "peel"];
 const scopes: readonly Scope[] = ["global", "stack", "register", "shared", "local"];
 const isPlain = (v: unknown): boolean => isString(v) || typeof v === "number" || typeof v === "boolean";
 const isLayoutDim = (v: unknown): boolean =>
@@ -28,6 +28,9 @@ const kinds = {
   integer: isInteger,
   "integer or null list": listOf((v) => v === null || isInteger(v)),
   "annotation value": (v: unknown) => isPlain(v) || listOf(isPlain)(v),
+  "integer list": listOf(isInteger),
+  "number list": listOf((v) => typeof v === "number" && Number.isFinite(v)),
+  "value list": listOf((v) => isString(v) || typeof v === "number"),
   "layout dimensions": listOf(isLayoutDim),
   scope: oneOf(scopes),
   tail: oneOf(tails),

@@ -13,6 +13,15 @@ import { describeDependence, describeMeeting } from "./legality.ts";
 import { type TiledLoops, tile } from "./library/tile.ts";
 import type { SplitOptions, Tail } from "./primitive/split.ts";
 import type { BlockRef, LoopRef, Violation } from "./primitive.ts";
+import {
+  type Decision,
+  drawCategory,
+  drawTile,
+  locationsOf,
+  type SamplingName,
+  SeededRandom,
+  samplingNames,
+} from "./sampling.ts";
 import { allocatesInLoops, strayBuffer } from "./scopes.ts";
 import {
   callText,
@@ -21,14 +30,16 @@ import {
   encodeArgs,
   encodeResults,
   handleKey,
+  isSample,
   namesOf,
   Trace,
   type TraceJson,
+  type TraceStep,
 } from "./trace.ts";
 import { blockRef, blocksIn, findBlock, findLoop, loopRef, loopsAround } from "./tree.ts";
 
 /** Primitives by name, with handles and options as written out in the table of `apply.ts`. */
-export interface Schedule extends Omit<PrimitiveMethods, "split"> {}
+export interface Schedule extends Omit<PrimitiveMethods, "split" | SamplingName> {}
 
 /** The rule that every primitive has: handles stand for something that still exists. */
 export const liveHandle = "live-handle";
@@ -47,6 +58,13 @@ const commonRules: Readonly<Record<string, string>> = {
   [buffersInScope]: "buffers are used only inside their allocations",
 };
 
+export interface ScheduleOptions {
+  /** The function to schedule; the first by default. */
+  readonly func?: string;
+  readonly seed?: number;
+  readonly decisions?: readonly (Decision | undefined)[];
+}
+
 /** Applies primitives to one function of a program; every step is checked first and recorded. */
 // biome-ignore lint/suspicious/noUnsafeDeclarationMerging: the methods are made from the table below the class
 export class Schedule {
@@ -56,14 +74,24 @@ export class Schedule {
   readonly #given: (LoopRef | BlockRef)[][] = [];
   readonly #origins = new Map<string, { step: number; result: number }>();
   #trace: Trace;
+  readonly #random: SeededRandom;
+  readonly #decisions: readonly (Decision | undefined)[];
+  /** Lists that sampling gave, and the step: a trace refers to them, so that a changed decision is felt later. */
+  readonly #sampled = new Map<unknown, number>();
 
-  /** @throws InputError when the program has no function of that name */
-  constructor(program: Program, options: { readonly func?: string } = {}) {
+  /**
+   * `seed` starts the generator of sampling primitives; `decisions` are what the first, second … of them decide instead
+   * of drawing, where given.
+   * @throws InputError when the program has no function of that name
+   */
+  constructor(program: Program, options: ScheduleOptions = {}) {
     const func = options.func === undefined ? program.functions[0] : named(program, options.func);
     if (!func) throw new InputError("schedule/no-function", `the program has no function ${options.func ?? ""}`);
     this.#func = func.name;
     this.#states = [program];
     this.#trace = new Trace(func.name);
+    this.#random = new SeededRandom(options.seed ?? 0);
+    this.#decisions = options.decisions ?? [];
   }
 
   /** The program as it is now. */
@@ -86,7 +114,9 @@ export class Schedule {
   }
   /** A schedule that goes on from here on its own. */
   fork(): Schedule {
-    const copy = new Schedule(this.#states[0]!, { func: this.#func });
+    const copy = new Schedule(this.#states[0]!, { func: this.#func, decisions: this.#decisions });
+    copy.#random.state = this.#random.state;
+    for (const [k, v] of this.#sampled) copy.#sampled.set(k, v);
     copy.#states.push(...this.#states.slice(1));
     copy.#given.push(...this.#given);
     for (const [k, v] of this.#origins) copy.#origins.set(k, v);
@@ -211,16 +241,54 @@ export class Schedule {
   apply(name: string, args: object): unknown {
     const violation = this.#violation(name, args);
     if (violation) throw this.#refusal(name, args, violation);
-    const encoded = encodeArgs(this.program, this.#origins, args);
+    const encoded = this.#withSamples(args, encodeArgs(this.program, this.#origins, args));
     const { program, result } = rowNamed(name)!.primitive.rewrite(this.program, args);
     const handles = handlesIn(result);
     this.#states.push(program);
     this.#given.push(handles);
     const step = this.#step();
     for (const [k, h] of handles.entries()) this.#origins.set(handleKey(h), { step, result: k });
+    if (Array.isArray(result) && samplingNames.has(name)) this.#sampled.set(result, step);
     const recorded = { primitive: name, args: encoded, results: encodeResults(result) };
     this.#trace = new Trace(this.#func, [...this.#trace.steps, recorded]);
     return result;
+  }
+  /** Arguments that are lists of an earlier sampling refer to its step. */
+  #withSamples(args: object, encoded: TraceStep["args"]): TraceStep["args"] {
+    const from = Object.entries(args).flatMap(([k, v]) => {
+      const step = this.#sampled.get(v);
+      return step === undefined ? [] : [[k, { sampled: step }] as const];
+    });
+    return from.length === 0 ? encoded : { ...encoded, ...Object.fromEntries(from) };
+  }
+  /** The decision given for the next sampling step. */
+  #nextDecision(): Decision | undefined {
+    const taken = this.#trace.steps.filter((s) => samplingNames.has(s.primitive)).length;
+    return this.#decisions[taken];
+  }
+
+  /** Draws `n` factors, outermost first, whose product is the loop's extent, the innermost at most `maxInner`. */
+  sampleTile(loop: LoopRef, n: number, maxInner: number, decision?: readonly number[]): number[] {
+    const given = decision ?? this.#nextDecision();
+    const drawn = Array.isArray(given) ? given : drawTile(this.#random, this.extent(loop) ?? 1, n, maxInner);
+    return this.apply("sampleTile", { loop, n, maxInner, decision: drawn }) as number[];
+  }
+  /** Draws one of some values. */
+  sampleCategorical<V extends number | string>(
+    values: readonly V[],
+    probabilities: readonly number[],
+    decision?: number,
+  ): V {
+    const given = decision ?? this.#nextDecision();
+    const drawn = typeof given === "number" ? given : drawCategory(this.#random, probabilities);
+    return this.apply("sampleCategorical", { values, probabilities, decision: drawn }) as V;
+  }
+  /** Draws a loop at which a block could be computed; undefined: where it is. */
+  sampleComputeLocation(block: BlockRef, decision?: number): LoopRef | undefined {
+    const given = decision ?? this.#nextDecision();
+    const places = locationsOf(this.program, this.#alive(block));
+    const drawn = typeof given === "number" ? given : this.#random.int(-1, places.length - 1);
+    return this.apply("sampleComputeLocation", { block, decision: drawn }) as LoopRef | undefined;
   }
   #refusal(primitive: string, args: object, violation: Violation): ScheduleError {
     const { rule } = violation;
@@ -243,6 +311,7 @@ export class Schedule {
   }
 
   /** Splits a loop into two (`factor` is the inner extent) or more. @see primitive/split.ts */
+  split(loop: LoopRef, options: { readonly factor: number; readonly tail: "peel" }): LoopRef[];
   split(loop: LoopRef, options: { readonly factor: number; readonly tail?: Tail }): [LoopRef, LoopRef];
   split(loop: LoopRef, options: SplitOptions): LoopRef[];
   split(loop: LoopRef, options: SplitOptions): LoopRef[] {
@@ -270,7 +339,7 @@ const named = (p: Program, name: string): PrimFunc | undefined => p.functions.fi
 const pastTense: Readonly<Record<string, string>> = { split: "split", fuse: "fused" };
 
 for (const name of Object.keys(primitives) as PrimitiveName[]) {
-  if (name === "split") continue;
+  if (name === "split" || samplingNames.has(name)) continue;
   Object.defineProperty(Schedule.prototype, name, {
     value: function (this: Schedule, ...args: unknown[]) {
       return this.apply(name, argsFor(name, args));
@@ -280,17 +349,20 @@ for (const name of Object.keys(primitives) as PrimitiveName[]) {
 }
 
 /** Starts a schedule. */
-export const schedule = (program: Program, options?: { readonly func?: string }): Schedule =>
-  new Schedule(program, options);
+export const schedule = (program: Program, options?: ScheduleOptions): Schedule => new Schedule(program, options);
 
 /** Applies a trace to a program. @throws InputError `trace/…` when it does not fit, ScheduleError when a step is illegal */
 export function replay(program: Program, trace: TraceJson | Trace): Schedule {
   const json = checkTrace(trace instanceof Trace ? trace.toJSON() : trace);
   const s = new Schedule(program, { func: json.func });
   const given: (LoopRef | BlockRef)[][] = [];
+  const results: unknown[] = [];
   for (const step of json.steps) {
-    const args = decodeArgs(s.program, given, step.args) as object;
-    given.push(handlesIn(s.apply(step.primitive, args)));
+    const args = decodeArgs(s.program, given, step.args) as Record<string, unknown>;
+    for (const [k, v] of Object.entries(step.args)) if (isSample(v)) args[k] = results[v.sampled - 1];
+    const result = s.apply(step.primitive, args);
+    given.push(handlesIn(result));
+    results.push(result);
   }
   return s;
 }

@@ -4,6 +4,7 @@ import { InputError } from "../../ir/support/errors.ts";
 import { rowNamed } from "./apply.ts";
 import { handlesIn, mapHandles } from "./arguments.ts";
 import type { BlockRef, LoopRef } from "./primitive.ts";
+import { samplingNames } from "./sampling.ts";
 import { blocksIn, loopRef, loopsAround, pathToLoop } from "./tree.ts";
 
 /** The version of the trace format that this compiler writes and reads. */
@@ -93,6 +94,9 @@ const isEncodedHandle = (v: Readonly<Record<string, unknown>>): boolean =>
   typeof v.block === "string"
     ? Object.keys(v).every((k) => ["block", "step", "result"].includes(k))
     : typeof v.loop === "string";
+/** Whether an argument stands for what an earlier sampling step gave. */
+export const isSample = (v: unknown): v is { readonly sampled: number } =>
+  isObject(v) && typeof v.sampled === "number" && Object.keys(v).length === 1;
 /** Decodes the arguments of a step. */
 export function decodeArgs(program: Program, given: readonly (readonly (LoopRef | BlockRef)[])[], v: unknown): unknown {
   if (Array.isArray(v)) return v.map((x) => decodeArgs(program, given, x));
@@ -149,6 +153,7 @@ class SourceWriter {
   readonly #names = new Set<string>(["s"]);
   readonly #given: string[][] = [];
   readonly #lines: string[] = [];
+  readonly #samples = new Map<number, string>();
   write(steps: readonly TraceStep[]): string {
     for (const step of steps) this.#step(step);
     return this.#lines.join("\n");
@@ -157,6 +162,12 @@ class SourceWriter {
     const call = this.#call(step);
     const names = step.results.map((r) => this.#fresh("loop" in r ? r.loop : r.block));
     this.#given.push(names);
+    if (samplingNames.has(step.primitive) && names.length === 0) {
+      const name = this.#fresh(`sampled_${this.#given.length}`);
+      this.#samples.set(this.#given.length, name);
+      this.#lines.push(`const ${name} = ${call};`);
+      return;
+    }
     const list = names.length === 1 && step.primitive !== "split" ? names[0] : `[${names.join(", ")}]`;
     this.#lines.push(names.length === 0 ? `${call};` : `const ${list} = ${call};`);
   }
@@ -174,6 +185,7 @@ class SourceWriter {
   #value(v: EncodedValue): string {
     if (Array.isArray(v)) return `[${v.map((x) => this.#value(x)).join(", ")}]`;
     if (!isObject(v)) return JSON.stringify(v);
+    if (isSample(v)) return this.#samples.get(v.sampled) ?? "undefined";
     if (isEncodedHandle(v)) return this.#handle(v as EncodedHandle);
     return `{ ${Object.entries(v)
       .map(([k, x]) => `${key(k)}: ${this.#value(x as EncodedValue)}`)

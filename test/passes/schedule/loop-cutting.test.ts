@@ -80,6 +80,10 @@ describe("before ⇒ after", () => {
         s.fission(s.loopAt("D", 0), s.block("M"));
       },
     },
+    "split with a peeled tail": {
+      program: matmul(1, 1, 13),
+      steps: (s) => s.split(s.loop("k"), { factor: 4, tail: "peel" }),
+    },
     skew: { program: wavefront(4, 8), steps: (s) => s.skew(s.loop("i"), s.loop("j"), 1) },
   };
   for (const [name, c] of Object.entries(cases))
@@ -147,6 +151,18 @@ describe("values stay", () => {
       s.parallel(second!);
       keepsValues(programs.centre(n, 4), s);
     });
+    for (const factor of [3, 4])
+      test(`a matmul of extent ${n} in tiles of ${factor}, the rest in loops of its own`, () => {
+        const program = matmul(n, n, n);
+        const s = new Schedule(program);
+        for (const l of s.loops("C").reverse()) {
+          const args = { loop: l, factor, tail: "peel" } as const;
+          if (n < factor) expect(s.probe("split", args)?.rule).toBe("peel-extent");
+          else expect(s.split(l, args).length).toBe(n % factor === 0 ? 2 : 3);
+        }
+        s.parallel(s.loopAt("C", 0));
+        keepsValues(program, s, n);
+      });
     if (n < 3) continue;
     test(`an inner loop of extent ${n} cut after a split`, () => {
       const program = scale(n, 3);

@@ -56,6 +56,16 @@ const fixtures: Record<string, Fixture> = {
     steps: (s) => s.split(s.loop("k"), { factor: 4, tail: "shift-inwards" }),
     at: "k",
   },
+  "split/peel-extent": {
+    program: () => scale(3, 8),
+    steps: (s) => s.split(s.loop("i"), { factor: 4, tail: "peel" }),
+    at: "i",
+  },
+  "split/peel-domain": {
+    program: () => scale(4, 6),
+    steps: (s) => s.split(s.fuse(s.loop("i"), s.loop("j")), { factor: 5, tail: "peel" }),
+    at: "B",
+  },
   "fuse/two-loops": { program: () => scale(4, 4), steps: (s) => s.fuse(s.loop("i")), at: "i" },
   "fuse/serial-loops": {
     program: () => scale(4, 4),

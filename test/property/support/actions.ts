@@ -36,7 +36,7 @@ export const proposers: Proposers = {
   split: (r, s) => {
     const loop = anyLoop(r, s);
     if (!loop) return undefined;
-    const tail = r.pick(["guard", "guard", "exact", "shift-inwards", undefined] as const);
+    const tail = r.pick(["guard", "guard", "exact", "shift-inwards", "peel", undefined] as const);
     const rest = tail ? { tail } : {};
     if (r.chance(0.8)) return { loop, factor: r.pick(factors), ...rest };
     const list = [null, r.pick(factors), r.pick(factors)];
@@ -135,6 +135,13 @@ export const proposers: Proposers = {
       : undefined;
   },
   nontemporal: (r, s) => ({ block: anyBlock(r, s) }),
+  sampleTile: (r, s) => {
+    const loop = anyLoop(r, s);
+    const extent = loop && s.extent(loop);
+    return loop && extent ? { loop, n: 2, maxInner: 64, decision: r.chance(0.9) ? [extent, 1] : [1, 2] } : undefined;
+  },
+  sampleCategorical: (r) => ({ values: [1, 2, 4], probabilities: [1, 1, 2], decision: r.int(0, 2) }),
+  sampleComputeLocation: (r, s) => ({ block: anyBlock(r, s), decision: r.int(-1, 1) }),
 };
 /** How often each primitive is tried, relative to 1. */
 const weights: Partial<Record<PrimitiveName, number>> = {
@@ -145,6 +152,9 @@ const weights: Partial<Record<PrimitiveName, number>> = {
   fuse: 2,
   decomposeReduction: 2,
   annotate: 0.2,
+  sampleTile: 0.1,
+  sampleCategorical: 0.1,
+  sampleComputeLocation: 0.1,
   prefetch: 0.3,
   nontemporal: 0.3,
   cutLoop: 0.5,
