@@ -7,10 +7,10 @@
 import { build, compute, placeholder, schedule } from "tilewright";
 import {
   call,
+  defaultPipeline,
   definePass,
-  loweringPipeline,
+  insertPass,
   mapBodies,
-  pipelineOf,
   plainContext,
   printing,
   rewrite,
@@ -43,9 +43,7 @@ const [, lanes] = s.split(s.loopAt("Y", 0), { factor: 8 });
 s.vectorize(lanes);
 
 // The default passes, with ours before unrolling makes copies of every expression.
-const usual = loweringPipeline({ vectorBits: 256 }).passes;
-const at = usual.findIndex((pass) => pass.name === "unroll-loops");
-const pipeline = pipelineOf<"loops", "tasks">([...usual.slice(0, at), fuseMultiplyAdd, ...usual.slice(at)]);
+const pipeline = insertPass(defaultPipeline("host"), fuseMultiplyAdd, { before: "unroll-loops" });
 
 const output = { write: (text: string) => console.log(text), nowMs: () => performance.now() };
 pipeline.run(s.program, { ...plainContext, instruments: [verifying, printing(["fuse-multiply-add"], output)] });

@@ -6,3 +6,4 @@ export type { PrimFunc, Program, Stmt } from "../ir/loop/program.ts";
 export { mapBodies, rewriteExprs, rewriteStmt, visitExprs, visitStmt } from "../ir/loop/traverse.ts";
 export * from "../passes/core/index.ts";
 export { type LoweringTarget, loweringPipeline } from "../passes/lower/index.ts";
+export { defaultPipeline } from "./runtime/function.ts";

@@ -21,4 +21,12 @@ export {
   type Representation,
   type Representations,
 } from "./pass.ts";
-export { type Chained, type OutOfOrder, type Pipeline, pipeline, pipelineOf } from "./pipeline.ts";
+export {
+  type Chained,
+  insertPass,
+  type OutOfOrder,
+  type PassPlace,
+  type Pipeline,
+  pipeline,
+  pipelineOf,
+} from "./pipeline.ts";

@@ -1,7 +1,7 @@
 /** Pipelines: passes in an order that fits, checked by the compiler, and their runner. */
 import type { Graph } from "../../ir/graph/graph.ts";
 import type { Program } from "../../ir/loop/program.ts";
-import { InternalError, TilewrightError } from "../../ir/support/errors.ts";
+import { InternalError, TilewrightError, UsageError } from "../../ir/support/errors.ts";
 import { PipelineStopped, printIr } from "./instrument.ts";
 import {
   type AnyPass,
@@ -57,6 +57,29 @@ export function pipelineOf<From extends Representation, To extends Representatio
 ): Pipeline<From, To> {
   checkFacts(passes, given);
   return { passes, run: (input, context = plainContext) => runPasses(passes, input, context) as Representations[To] };
+}
+
+/** Where a pass goes: before or after the pass of this name. */
+export type PassPlace = { readonly before: string } | { readonly after: string };
+
+/**
+ * The pipeline with one more pass, which takes and gives the representation at its place; facts are checked anew.
+ * @throws UsageError `usage/unknown-pass` when no pass has that name
+ */
+export function insertPass<From extends Representation, To extends Representation, At extends Representation>(
+  into: Pipeline<From, To>,
+  pass: Pass<At, At>,
+  place: PassPlace,
+): Pipeline<From, To> {
+  const name = "before" in place ? place.before : place.after;
+  const at = into.passes.findIndex((p) => p.name === name);
+  if (at < 0) {
+    const names = into.passes.map((p) => p.name);
+    throw new UsageError("usage/unknown-pass", `there is no pass ${name}; the passes are ${names.join(", ")}`);
+  }
+  const passes: AnyPass[] = [...into.passes];
+  passes.splice("before" in place ? at : at + 1, 0, pass);
+  return pipelineOf<From, To>(passes);
 }
 
 /** Every required fact is ensured before, and not invalidated since. */

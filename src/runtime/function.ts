@@ -20,7 +20,7 @@ import { codegenTarget, nativeOptions } from "./kernels.ts";
 export interface BuildOptions {
   readonly target?: string | Target;
   readonly threads?: number;
-  /** The passes from schedule to code; default: `loweringPipeline` of the target. */
+  /** The passes from schedule to code; default: `defaultPipeline` of the target. */
   readonly pipeline?: Pipeline<"loops", "tasks">;
 }
 
@@ -103,13 +103,17 @@ export class NativeFunction {
   }
 }
 
+/** The passes that `build` runs for a target, to insert others between them. */
+export const defaultPipeline = (target: string | Target = "host"): Pipeline<"loops", "tasks"> =>
+  loweringPipeline(resolveTarget(target));
+
 /** Compiles a schedule (or a program) with one function to native code. */
 export async function build(what: Schedule | Program, options: BuildOptions = {}): Promise<NativeFunction> {
   const program = what instanceof Schedule ? what.program : what;
   const func = program.functions[0];
   invariant(func, "a program to build has a function");
   const target = resolveTarget(options.target ?? "host");
-  const passes = options.pipeline ?? loweringPipeline(target);
+  const passes = options.pipeline ?? defaultPipeline(target);
   const lowered = passes.run(program, { target, options: {}, instruments: environmentInstruments() });
   const { text, functions } = emitLlvm(lowered, codegenTarget(target));
   const object = await sharedPool().compile({ irText: text, options: nativeOptions(target) });

@@ -5,7 +5,14 @@ import { forLoop, primFunc, program, store } from "../../../ir/loop/build.ts";
 import type { Program } from "../../../ir/loop/program.ts";
 import { InternalError, UsageError } from "../../../ir/support/errors.ts";
 import { IdSource } from "../../../ir/support/ids.ts";
-import { definePass, instrumentsFrom, PipelineStopped, pipeline, pipelineOf } from "../../../passes/core/index.ts";
+import {
+  definePass,
+  insertPass,
+  instrumentsFrom,
+  PipelineStopped,
+  pipeline,
+  pipelineOf,
+} from "../../../passes/core/index.ts";
 
 function sample(): Program {
   const ids = new IdSource();
@@ -44,6 +51,33 @@ describe("pipeline", () => {
     const spoil = definePass<"flat", "flat">({ name: "spoil", doc: "Spoils.", invalidates: ["flat"], run: (p) => p });
     expect(() => pipeline(flatten, spoil, outline)).toThrow(/outline requires flat/);
     expect(pipelineOf<"flat", "tasks">([outline], ["flat"]).passes).toHaveLength(1);
+  });
+
+  it("takes one more pass before or after a named one", () => {
+    const extra = definePass<"flat", "flat">({
+      name: "extra",
+      doc: "Does nothing.",
+      requires: ["flat"],
+      run: (p) => p,
+    });
+    const usual = pipeline(tidy, flatten, outline);
+    const names = (p: { passes: readonly { name: string }[] }) => p.passes.map((x) => x.name);
+    expect(names(insertPass(usual, extra, { before: "outline" }))).toEqual(["tidy", "flatten", "extra", "outline"]);
+    expect(names(insertPass(usual, extra, { after: "flatten" }))).toEqual(["tidy", "flatten", "extra", "outline"]);
+    expect(names(usual)).toEqual(["tidy", "flatten", "outline"]);
+  });
+  it("takes no pass where it does not fit", () => {
+    const extra = definePass<"flat", "flat">({
+      name: "extra",
+      doc: "Does nothing.",
+      requires: ["flat"],
+      run: (p) => p,
+    });
+    const usual = pipeline(tidy, flatten, outline);
+    expect(() => insertPass(usual, extra, { before: "flatten" })).toThrow(/extra requires flat/);
+    expect(() => insertPass(usual, extra, { before: "flaten" })).toThrow(/no pass flaten; .*tidy, flatten, outline/);
+    // @ts-expect-error a pass between others gives what it takes
+    expect(() => insertPass(usual, flatten, { after: "nothing" })).toThrow(UsageError);
   });
 
   it("wraps what a pass throws, with its name and the IR before", () => {
