@@ -13,6 +13,9 @@ import { inferNode } from "../../../src/operators/infer.ts";
 /** A float attribute, whole or not. */
 export const float = (value: number): Attribute => ({ kind: "float", value });
 
+/** Attributes of a node; those that are undefined are left out. */
+export type Attributes = Readonly<Record<string, AttributeRecord[string] | undefined>>;
+
 /** A value of the graph under construction. */
 export interface Known {
   readonly id: ValueId;
@@ -134,10 +137,11 @@ export class Source {
   op(
     op: string,
     inputs: readonly (Known | undefined)[],
-    attributes: AttributeRecord = {},
+    given: Attributes = {},
     options: { outputs?: number; exact?: boolean; hidden?: boolean; opset?: number } = {},
   ): Known[] | undefined {
     const count = options.outputs ?? 1;
+    const attributes = Object.fromEntries(Object.entries(given).flatMap(([k, v]) => (v === undefined ? [] : [[k, v]])));
     if (this.opset < (since[op] ?? 0)) return undefined;
     const form = this.opset < 13 ? beforeOpset13(this.builder, op, inputs, attributes) : { inputs, attributes };
     const outputs = Array.from({ length: count }, () => this.builder.value(op.toLowerCase()));
@@ -174,7 +178,7 @@ export class Source {
     }
   }
   /** As `op`, for one output; gives the first input where the operator was refused. */
-  one(op: string, inputs: readonly (Known | undefined)[], attributes: AttributeRecord = {}, exact = false): Known {
+  one(op: string, inputs: readonly (Known | undefined)[], attributes: Attributes = {}, exact = false): Known {
     return this.op(op, inputs, attributes, { exact })?.[0] ?? inputs[0]!;
   }
   finish(name: string, outputs: readonly Known[]): Graph {
