@@ -13,15 +13,18 @@ import { cacheWrite } from "./primitive/cache-write.ts";
 import { type ComputeAtArgs, computeAt } from "./primitive/compute-at.ts";
 import { computeInline } from "./primitive/compute-inline.ts";
 import { type CutLoopArgs, cutLoop } from "./primitive/cut-loop.ts";
+import { decomposePadding } from "./primitive/decompose-padding.ts";
 import { decomposeReduction } from "./primitive/decompose-reduction.ts";
 import { type FissionArgs, fission } from "./primitive/fission.ts";
 import { type FuseArgs, fuse } from "./primitive/fuse.ts";
 import { type HoistStorageArgs, hoistStorage } from "./primitive/hoist-storage.ts";
 import { loopPartition } from "./primitive/loop-partition.ts";
 import { nontemporal } from "./primitive/nontemporal.ts";
+import { type PadEinsumArgs, padEinsum } from "./primitive/pad-einsum.ts";
 import { parallel } from "./primitive/parallel.ts";
 import { type PeelArgs, peel } from "./primitive/peel.ts";
 import { type PrefetchArgs, prefetch } from "./primitive/prefetch.ts";
+import { type ReindexArgs, reindex } from "./primitive/reindex.ts";
 import { reorder } from "./primitive/reorder.ts";
 import { reverseComputeAt } from "./primitive/reverse-compute-at.ts";
 import { reverseComputeInline } from "./primitive/reverse-compute-inline.ts";
@@ -125,6 +128,8 @@ const categoryArgs = (
   decision: number,
 ): SampleCategoricalArgs => ({ values, probabilities, decision });
 const locationArgs = (block: BlockRef, decision: number): SampleComputeLocationArgs => ({ block, decision });
+const reindexArgs = (block: BlockRef, buffer: string): ReindexArgs => ({ block, buffer });
+const padArgs = (block: BlockRef, multiples: readonly number[]): PadEinsumArgs => ({ block, multiples });
 
 /** Every primitive by name. */
 export const primitives = {
@@ -172,6 +177,9 @@ export const primitives = {
     decision: "integer",
   }),
   sampleComputeLocation: stays(sampleComputeLocation, locationArgs, { block: "block", decision: "integer" }),
+  reindex: moves(reindex, reindexArgs, { block: "block", buffer: "string" }),
+  decomposePadding: moves(decomposePadding, blockArg, blockShape),
+  padEinsum: moves(padEinsum, padArgs, { block: "block", multiples: "integer list" }),
   skew: stays(skew, skewArgs, { outer: "loop", inner: "loop", factor: "integer" }),
 } as const;
 

@@ -142,6 +142,15 @@ export const proposers: Proposers = {
   },
   sampleCategorical: (r) => ({ values: [1, 2, 4], probabilities: [1, 1, 2], decision: r.int(0, 2) }),
   sampleComputeLocation: (r, s) => ({ block: anyBlock(r, s), decision: r.int(-1, 1) }),
+  reindex: (r, s) => {
+    const args = bufferArgs(r, s, r.pick(["reads", "writes"] as const));
+    return args && { block: args.block, buffer: args.buffer };
+  },
+  decomposePadding: (r, s) => ({ block: anyBlock(r, s) }),
+  padEinsum: (r, s) => {
+    const block = anyBlock(r, s);
+    return { block, multiples: s.describe(block).iterVars.map(() => r.pick([1, 2, 3, 4])) };
+  },
 };
 /** How often each primitive is tried, relative to 1. */
 const weights: Partial<Record<PrimitiveName, number>> = {
