@@ -5,7 +5,7 @@ import { elementCount, type TensorValue } from "../../ir/graph/tensor-value.ts";
 import type { ValueId } from "../../ir/support/ids.ts";
 
 /** float32 constants above this many elements are parameters whatever their values. */
-const inlinedAtMost = 256;
+const inlinedAtMost = 16;
 
 /** A SHA-256 over operators, attributes, types, layouts and the constants that code generation looks into. */
 export function groupKey(graph: Graph, group: Group, context: string): string {
