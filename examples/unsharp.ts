@@ -92,8 +92,8 @@ export function scheduleUnsharp(picture: Picture, { rows = 32, lanes = 16 } = {}
   for (const block of [gray, blurY]) {
     // 3 columns, the picture's, 3 columns; those in the middle start at a multiple of a vector.
     const [, inner] = s.cutLoop(s.loops(block).at(-1)!, reach);
-    const [middle] = s.cutLoop(inner, picture.width);
-    s.vectorize(s.split(middle, { factor: lanes })[1]);
+    const [middle] = s.cutLoop(inner!, picture.width);
+    s.vectorize(s.split(middle!, { factor: lanes })[1]);
   }
   s.parallel(strip);
   return s;

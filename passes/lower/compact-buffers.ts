@@ -16,6 +16,7 @@ import {
   type Access,
   accessBox,
   blockAccesses,
+  buffersOf,
   collectAccesses,
   iterRanges,
   rangesOf,
@@ -31,15 +32,31 @@ export const registerBytes = 16 * 1024;
 
 /** Sinks and shrinks every allocation; the result has no blocks. */
 export function compactBuffers(program: Program): Program {
-  const sunk = mapBodies(program, (body) => sinkAll(body, []));
+  const sunk = mapBodies(program, (body) => sinkAll(body, [], () => true));
   const lowered: Program = { ...sunk, functions: sunk.functions.map(lowerBlocks) };
   return mapBodies(lowered, (body) => shrinkAll(body, []));
 }
+/** The shape that a buffer would have after `compactBuffers`; undefined when it has no allocation. */
+export function compactShape(program: Program, id: BufferId): readonly Expr[] | undefined {
+  let shape: readonly Expr[] | undefined;
+  const look = (s: Stmt, loops: readonly For[]): Stmt => {
+    if (s.kind === "allocate" && s.buffer.id === id) shape = shrunk(s.buffer, s.body, loops)?.shape ?? s.buffer.shape;
+    else if (s.kind !== "block") mapChildStmts(s, (c) => look(c, s.kind === "for" ? [...loops, s] : loops));
+    return s;
+  };
+  for (const f of program.functions)
+    look(
+      sinkAll(f.body, [], (b) => b.id === id),
+      [],
+    );
+  return shape;
+}
+type Wanted = (b: Buffer) => boolean;
 
-function sinkAll(s: Stmt, loops: readonly For[]): Stmt {
-  if (s.kind === "for") return mapChildStmts(s, (c) => sinkAll(c, [...loops, s]));
-  if (s.kind !== "allocate") return mapChildStmts(s, (c) => sinkAll(c, loops));
-  return place(s.buffer, sinkAll(s.body, loops), loops);
+function sinkAll(s: Stmt, loops: readonly For[], wanted: Wanted): Stmt {
+  if (s.kind === "for") return mapChildStmts(s, (c) => sinkAll(c, [...loops, s], wanted));
+  if (s.kind !== "allocate" || !wanted(s.buffer)) return mapChildStmts(s, (c) => sinkAll(c, loops, wanted));
+  return place(s.buffer, sinkAll(s.body, loops, wanted), loops);
 }
 /** `s` with the allocation of `b` as deep as it may stand. */
 function place(b: Buffer, s: Stmt, loops: readonly For[]): Stmt {
@@ -63,7 +80,7 @@ function place(b: Buffer, s: Stmt, loops: readonly For[]): Stmt {
   }
 }
 function touches(s: Stmt, id: BufferId): boolean {
-  return collectAccesses(s, (x) => x === id).length > 0 || usesInCall(s, id);
+  return buffersOf(s).has(id) || usesInCall(s, id);
 }
 function usesInCall(s: Stmt, id: BufferId): boolean {
   let found = false;
@@ -139,22 +156,26 @@ function shrinkAll(s: Stmt, loops: readonly For[]): Stmt {
   return shrink(s.buffer, body, loops);
 }
 function shrink(b: Buffer, body: Stmt, loops: readonly For[]): Stmt {
-  if (usesInCall(body, b.id) || b.strides || b.shape.length === 0) return allocate(b, body);
+  if (!touches(body, b.id)) return body;
+  const box = shrunk(b, body, loops);
+  if (!box) return allocate(b, body);
+  const small: Buffer = { ...b, shape: box.shape, scope: scopeFor(b, box.shape) };
+  return allocate(small, rebase(body, b, small, box.dims, box.spans, loops));
+}
+/** The bounding box of the accesses within `body`: the dimensions that are kept, their spans and extents. */
+function shrunk(b: Buffer, body: Stmt, loops: readonly For[]) {
+  if (usesInCall(body, b.id) || b.strides || b.shape.length === 0) return undefined;
   const outer = rangesOf(loops);
-  const accesses = collectAccesses(body, (id) => id === b.id);
-  if (accesses.length === 0) return body;
+  const boxes = collectAccesses(body, (id) => id === b.id).map((a) => accessBox(a, outer));
   const spans = b.shape.map((n, d) => {
     const whole = constantValue(n);
-    const span = accesses
-      .map((a) => accessBox(a, outer).spans[d])
-      .reduce((x, y): Span | undefined => x && y && unionSpan(x, y, outer));
+    const span = boxes.map((box) => box.spans[d]).reduce((x, y): Span | undefined => x && y && unionSpan(x, y, outer));
     return span && (whole === undefined || span.extent < whole) ? span : undefined;
   });
   const kept = b.shape.flatMap((n, d) => ((spans[d]?.extent ?? constantValue(n)) === 1 ? [] : [d]));
   const dims = kept.length > 0 ? kept : [b.shape.length - 1];
   const shape = dims.map((d) => (spans[d] ? index(spans[d].extent) : b.shape[d]!));
-  const small: Buffer = { ...b, shape, scope: scopeFor(b, shape) };
-  return allocate(small, rebase(body, b, small, dims, spans, loops));
+  return { dims, spans, shape };
 }
 /** Redirects accesses to the shrunk buffer; indices are simplified with the ranges of the loops around each access. */
 function rebase(

@@ -23,6 +23,7 @@ function circularBuffers(program: Program): Set<BufferId> {
 }
 /** A remainder whose quotient is the index of no other dimension. */
 function isCircular(indices: readonly Expr[]): boolean {
+  if (!indices.some((e) => e.kind === "binary" && e.op === "floormod")) return false;
   const quotients = new Set<string>();
   for (const e of indices)
     some(e, (n) => {

@@ -52,6 +52,23 @@ export interface Primitive<Name extends string, Args extends object, Result, Rul
   readonly rewrite: (program: Program, args: Args) => Rewritten<Result>;
 }
 
+/**
+ * `plan` that gives its last answer for the same argument object and program again: a check is followed by a rewrite
+ * that asks what the check has just found out.
+ */
+export function remembered<Args extends object, Result>(
+  plan: (program: Program, args: Args) => Result,
+): (program: Program, args: Args) => Result {
+  const answers = new WeakMap<Args, { readonly program: Program; readonly result: Result }>();
+  return (program, args) => {
+    const known = answers.get(args);
+    if (known?.program === program) return known.result;
+    const result = plan(program, args);
+    answers.set(args, { program, result });
+    return result;
+  };
+}
+
 /** Fixes the type parameters of a primitive; a rule misspelt in `check` does not compile. */
 export function definePrimitive<Name extends string, Args extends object, Result, Rule extends string>(
   p: Primitive<Name, Args, Result, Rule>,

@@ -12,7 +12,7 @@ import { brokenLoop, hasLoopsAtOnce } from "./independence.ts";
 import { describeDependence, describeMeeting } from "./legality.ts";
 import { type TiledLoops, tile } from "./library/tile.ts";
 import type { SplitOptions, Tail } from "./primitive/split.ts";
-import type { BlockRef, LoopRef, Violation } from "./primitive.ts";
+import type { BlockRef, LoopRef, Rewritten, Violation } from "./primitive.ts";
 import {
   type Decision,
   drawCategory,
@@ -74,6 +74,8 @@ export class Schedule {
   readonly #given: (LoopRef | BlockRef)[][] = [];
   readonly #origins = new Map<string, { step: number; result: number }>();
   #trace: Trace;
+  /** What the last check has made already, for the step that follows it. */
+  #made: { readonly before: Program; readonly args: object; readonly after: Rewritten<unknown> } | undefined;
   readonly #random: SeededRandom;
   readonly #decisions: readonly (Decision | undefined)[];
   /** Lists that sampling gave, and the step: a trace refers to them, so that a changed decision is felt later. */
@@ -225,7 +227,8 @@ export class Schedule {
     const scopes = allocatesInLoops(before);
     const loops = moves && hasLoopsAtOnce(before);
     if (!scopes && !loops) return undefined;
-    const after = primitive.rewrite(before, args).program;
+    this.#made = { before, args, after: primitive.rewrite(before, args) };
+    const after = this.#made.after.program;
     const stray = scopes ? strayBuffer(after) : undefined;
     if (stray) {
       const because = `${stray.name} is allocated inside a loop, and would be used outside of it`;
@@ -242,7 +245,9 @@ export class Schedule {
     const violation = this.#violation(name, args);
     if (violation) throw this.#refusal(name, args, violation);
     const encoded = this.#withSamples(args, encodeArgs(this.program, this.#origins, args));
-    const { program, result } = rowNamed(name)!.primitive.rewrite(this.program, args);
+    const made = this.#made?.before === this.program && this.#made.args === args ? this.#made.after : undefined;
+    this.#made = undefined;
+    const { program, result } = made ?? rowNamed(name)!.primitive.rewrite(this.program, args);
     const handles = handlesIn(result);
     this.#states.push(program);
     this.#given.push(handles);

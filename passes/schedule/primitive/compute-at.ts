@@ -4,7 +4,7 @@ import { allocate, seq } from "../../../ir/loop/build.ts";
 import type { Block, For, PrimFunc, Program, Stmt } from "../../../ir/loop/program.ts";
 import { type BufferId, IdSource } from "../../../ir/support/ids.ts";
 import { invariant } from "../../../ir/support/invariant.ts";
-import { type BlockRef, definePrimitive, type LoopRef, type Violation } from "../primitive.ts";
+import { type BlockRef, definePrimitive, type LoopRef, remembered, type Violation } from "../primitive.ts";
 import { blockRef, pathToBlock, pathToLoop } from "../tree.ts";
 import {
   type Access,
@@ -104,7 +104,7 @@ function locate(program: Program, args: ComputeAtArgs): Site | Refusal {
   };
 }
 
-function plan(program: Program, args: ComputeAtArgs): Plan | Refusal {
+const plan = remembered((program: Program, args: ComputeAtArgs): Plan | Refusal => {
   const site = locate(program, args);
   if (isRefusal(site)) return site;
   const { producer, fork, loop } = site;
@@ -142,7 +142,7 @@ function plan(program: Program, args: ComputeAtArgs): Plan | Refusal {
     checkOrder(site, buffer.id, fork) ??
     checkPrivate(path.func, site, buffer, parallel) ?? { ...site, axes, buffer, ...(parallel ? { parallel } : {}) }
   );
-}
+});
 /** Iterations that run at once may compute the same elements, so each needs its own buffer. */
 function checkPrivate(func: PrimFunc, site: Site, buffer: Buffer, parallel: For | undefined): Refusal | undefined {
   if (!parallel) return undefined;

@@ -7,7 +7,7 @@ import type { BufferId } from "../../../ir/support/ids.ts";
 import { carries } from "../../lower/compact-buffers.ts";
 import { carriedMeetings } from "../dependences.ts";
 import { describeMeeting, loopsIn, type Meeting, nestOf, storesTheSame } from "../legality.ts";
-import { definePrimitive, type LoopRef, type Violation } from "../primitive.ts";
+import { definePrimitive, type LoopRef, remembered, type Violation } from "../primitive.ts";
 import { funcOfLoop, loopOf, loopsOutside } from "../rebuild.ts";
 import { loopRef, replaceStmt } from "../tree.ts";
 
@@ -41,7 +41,11 @@ function check(program: Program, { loop: ref }: ParallelArgs): Violation<Rule> |
   return undefined;
 }
 /** What iterations share: a meeting that stands in the way, else the buffers that each iteration needs for itself. */
-function sharing(program: Program, ref: LoopRef): { readonly carried?: Meeting; readonly own: readonly Buffer[] } {
+interface Sharing {
+  readonly carried?: Meeting;
+  readonly own: readonly Buffer[];
+}
+const sharing = remembered((program: Program, ref: LoopRef): Sharing => {
   const loop = loopOf(program, ref);
   const nest = nestOf(loop, loopsOutside(program, ref));
   const own = new Map<BufferId, Buffer>();
@@ -51,7 +55,7 @@ function sharing(program: Program, ref: LoopRef): { readonly carried?: Meeting; 
     own.set(m.buffer.id, m.buffer);
   }
   return { own: [...own.values()] };
-}
+});
 /** Whether each iteration may have a buffer of its own: allocated outside, used only here, set before it is read. */
 function isPrivate(program: Program, ref: LoopRef, buffer: Buffer): boolean {
   const loop = loopOf(program, ref);

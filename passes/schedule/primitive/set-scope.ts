@@ -3,11 +3,9 @@ import { constantValue } from "../../../ir/expr/build.ts";
 import { bytesOf } from "../../../ir/expr/dtype.ts";
 import type { Buffer, Scope } from "../../../ir/expr/expr.ts";
 import type { Program } from "../../../ir/loop/program.ts";
-import { visitStmt } from "../../../ir/loop/traverse.ts";
-import type { BufferId } from "../../../ir/support/ids.ts";
 import { invariant } from "../../../ir/support/invariant.ts";
-import { compactBuffers, registerBytes } from "../../lower/compact-buffers.ts";
-import { type BlockRef, definePrimitive, type Violation } from "../primitive.ts";
+import { compactShape, registerBytes } from "../../lower/compact-buffers.ts";
+import { type BlockRef, definePrimitive, remembered, type Violation } from "../primitive.ts";
 import { pathToBlock } from "../tree.ts";
 import { bufferNamed, remapProgram, roleOf } from "./support-buffer.ts";
 
@@ -27,7 +25,7 @@ const rules = {
 type Rule = keyof typeof rules;
 type Refusal = Violation<Rule>;
 
-function plan(program: Program, args: SetScopeArgs): Buffer | Refusal {
+const plan = remembered((program: Program, args: SetScopeArgs): Buffer | Refusal => {
   const at = args.block;
   const path = pathToBlock(program, at.id);
   const block = path?.stmts.at(-1);
@@ -36,7 +34,7 @@ function plan(program: Program, args: SetScopeArgs): Buffer | Refusal {
   if (!buffer) return { rule: "uses-buffer", because: `${block.name} does not use ${args.buffer}`, at };
   if (roleOf(path.func, buffer.id)) return { rule: "not-parameter", because: `${buffer.name} is a parameter`, at };
   if (args.scope === "register") {
-    const bytes = bytesWhenCompact(program, buffer.id);
+    const bytes = bytesWhenCompact(program, buffer);
     if (bytes === undefined || bytes > registerBytes)
       return {
         rule: "register-bytes",
@@ -46,18 +44,12 @@ function plan(program: Program, args: SetScopeArgs): Buffer | Refusal {
       };
   }
   return buffer;
-}
+});
 /** The bytes of a buffer after compaction; undefined when they are not constant. */
-function bytesWhenCompact(program: Program, id: BufferId): number | undefined {
-  let bytes: number | undefined;
-  for (const f of compactBuffers(program).functions)
-    visitStmt(f.body, (s) => {
-      if (s.kind !== "allocate" || s.buffer.id !== id) return;
-      const extents = s.buffer.shape.map(constantValue);
-      const isConstant = extents.every((n) => n !== undefined);
-      bytes = isConstant ? extents.reduce((a, n) => a * n, bytesOf(s.buffer.dtype.scalar)) : undefined;
-    });
-  return bytes;
+function bytesWhenCompact(program: Program, buffer: Buffer): number | undefined {
+  const extents = compactShape(program, buffer.id)?.map(constantValue);
+  if (!extents?.every((n) => n !== undefined)) return undefined;
+  return extents.reduce((a, n) => a * n, bytesOf(buffer.dtype.scalar));
 }
 
 export const setScope = definePrimitive({

@@ -33,6 +33,26 @@ interface Walk {
   readonly guarded: boolean;
 }
 
+const touched = new WeakMap<Stmt, ReadonlySet<BufferId>>();
+/** The buffers that a statement loads or stores anywhere within; found once for a statement. */
+export function buffersOf(s: Stmt): ReadonlySet<BufferId> {
+  const known = touched.get(s);
+  if (known) return known;
+  const found = new Set<BufferId>();
+  if (s.kind === "store") found.add(s.buffer.id);
+  for (const e of childExprs(s))
+    visit(e, (n) => {
+      if (n.kind === "load") found.add(n.buffer.id);
+    });
+  for (const c of childStmts(s)) for (const id of buffersOf(c)) found.add(id);
+  touched.set(s, found);
+  return found;
+}
+function touchesAny(s: Stmt, wanted: (id: BufferId) => boolean): boolean {
+  for (const id of buffersOf(s)) if (wanted(id)) return true;
+  return false;
+}
+
 /** All accesses within `root` of the buffers that `wanted` holds (all, when absent), in program order. */
 export function collectAccesses(root: Stmt, wanted?: (id: BufferId) => boolean): Access[] {
   const found: Access[] = [];
@@ -47,6 +67,7 @@ export function collectAccesses(root: Stmt, wanted?: (id: BufferId) => boolean):
       if (n.kind === "load") note("load", n.buffer, n.indices, at);
     });
   const walk = (s: Stmt, at: Walk): void => {
+    if (wanted && !touchesAny(s, wanted)) return;
     if (s.kind === "block") {
       walkBlock(s, at);
       return;
@@ -149,7 +170,11 @@ export function iterRanges(b: Block): Map<VarId, Bounds> {
   }
   return ranges;
 }
-export const merged = (...maps: Ranges[]): Map<VarId, Bounds> => new Map(maps.flatMap((m) => [...m]));
+export function merged(...maps: Ranges[]): Map<VarId, Bounds> {
+  const all = new Map(maps[0]);
+  for (const m of maps.slice(1)) for (const [v, b] of m) all.set(v, b);
+  return all;
+}
 
 /** The limits that conditions put on inner loop variables alone. */
 export function limitsOf(conditions: readonly Expr[], inner: Ranges, ranges: Ranges): Limits {

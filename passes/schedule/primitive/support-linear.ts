@@ -48,18 +48,26 @@ const keys = new WeakMap<Expr, string>();
 export function keyOf(e: Expr): string {
   let key = keys.get(e);
   if (key === undefined) {
-    key = e.kind === "var" ? `v${e.id}` : JSON.stringify(e, shortForm(e));
+    key = e.kind === "var" ? `v${e.id}` : spelled(e);
     keys.set(e, key);
   }
   return key;
 }
-const shortForm = (top: Expr) => (field: string, value: unknown) => {
-  if (field === "buffer") return (value as { id: number }).id;
-  if (field === "name") return undefined;
-  if (typeof value === "bigint") return `${value}n`;
-  const isNode = typeof value === "object" && value !== null && "kind" in value && value !== top;
-  return isNode ? keyOf(value as Expr) : value;
-};
+/** All fields of a node but names; a buffer's id stands for it. */
+function spelled(e: object): string {
+  let text = "(";
+  for (const [field, value] of Object.entries(e)) {
+    if (field === "name" || value === undefined) continue;
+    text += `${field}:${field === "buffer" ? (value as { id: number }).id : spelledValue(value)} `;
+  }
+  return `${text})`;
+}
+function spelledValue(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(value);
+  if (typeof value !== "object" || value === null) return String(value);
+  if (Array.isArray(value)) return `[${value.map(spelledValue).join()}]`;
+  return "kind" in value ? keyOf(value as Expr) : spelled(value);
+}
 
 /** `a` + factor·`b`; a quotient and a remainder of the same division join again. */
 export function addLinear(a: Linear, b: Linear, factor = 1): Linear {
