@@ -63,7 +63,10 @@ function typesProject(hasPeers) {
   const include = ["ir", "passes", "codegen", "native", "src", "test", "examples"].map((name) => `../../${name}`);
   const compilerOptions = { tsBuildInfoFile: "tsc/without-bench.tsbuildinfo" };
   mkdirSync(dirname(path), { recursive: true });
-  writeFileSync(path, JSON.stringify({ extends: "../../tsconfig.json", include, exclude: [], compilerOptions }));
+  writeFileSync(
+    path,
+    JSON.stringify({ extends: "../../tsconfig.json", include, exclude: ["../../native/addon"], compilerOptions }),
+  );
   return path;
 }
 

@@ -11,7 +11,7 @@
  */
 import { add, constantValue, floordiv, floormod, index, mul, sub } from "../../ir/expr/build.ts";
 import { indexType } from "../../ir/expr/dtype.ts";
-import type { Binary, BinaryOp, Expr, } from "../../ir/expr/expr.ts";
+import type { Binary, BinaryOp, Expr } from "../../ir/expr/expr.ts";
 import { mapChildren, some } from "../../ir/expr/traverse.ts";
 import type { VarId } from "../../ir/support/ids.ts";
 import { invariant } from "../../ir/support/invariant.ts";

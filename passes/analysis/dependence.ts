@@ -19,8 +19,6 @@ import { eliminateEqualities, type Row } from "./integer-system.ts";
 import { rangesOfLoops } from "./interval.ts";
 import { sameExpr } from "./order.ts";
 
-export type { Direction } from "./directions.ts";
-
 /** `sink` must stay after `source`; one direction and distance a common loop, outermost first. */
 export interface Dependence extends DirectionVector {
   readonly source: Access;

@@ -21,7 +21,8 @@ function nodeFlops(graph: Graph, n: Node): number {
 export function nodeMacs(graph: Graph, n: Node): number {
   const [first, second] = n.inputs;
   const made = n.outputs.find((o) => o !== undefined);
-  if (first === undefined || second === undefined || made === undefined || !["", "tilewright"].includes(n.domain)) return 0;
+  if (first === undefined || second === undefined || made === undefined || !["", "tilewright"].includes(n.domain))
+    return 0;
   const out = elementCount(staticDims(graph, made));
   if (n.op === "WinogradConv") return out * 9 * staticDims(graph, first)[1]!;
   if (n.op === "Conv" || n.op === "ConvTranspose") {

@@ -11,7 +11,7 @@ export interface NontemporalArgs {
 type Rule = "found" | "stores-once" | "not-reread";
 
 /** The annotation of a block whose stores bypass caches. @see passes/lower/lower-blocks.ts */
-export const nontemporalKey = "nontemporal";
+const nontemporalKey = "nontemporal";
 
 function check(program: Program, { block: at }: NontemporalArgs): Violation<Rule> | undefined {
   const block = findBlock(program, at.id);

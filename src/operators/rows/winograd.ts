@@ -6,7 +6,7 @@ import { add, binary, constant, floordiv, floormod, mul, sub, unary, variable } 
 import { dtype } from "../../../ir/expr/dtype.ts";
 import type { Expr } from "../../../ir/expr/expr.ts";
 import { lastBlocked } from "../../../ir/graph/layout.ts";
-import { letIn, seq, store } from "../../../ir/loop/build.ts";
+import { letIn, seq } from "../../../ir/loop/build.ts";
 import { sum, type Tensor } from "../../../ir/loop/compute.ts";
 import type { Stmt } from "../../../ir/loop/program.ts";
 import type { IdSource } from "../../../ir/support/ids.ts";
