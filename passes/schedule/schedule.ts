@@ -353,9 +353,6 @@ for (const name of Object.keys(primitives) as PrimitiveName[]) {
   });
 }
 
-/** Starts a schedule. */
-export const schedule = (program: Program, options?: ScheduleOptions): Schedule => new Schedule(program, options);
-
 /** Applies a trace to a program. @throws InputError `trace/…` when it does not fit, ScheduleError when a step is illegal */
 export function replay(program: Program, trace: TraceJson | Trace): Schedule {
   const json = checkTrace(trace instanceof Trace ? trace.toJSON() : trace);

@@ -1,4 +1,3 @@
-
 import type { Expr } from "../../../ir/expr/expr.ts";
 import { freeVars, visit } from "../../../ir/expr/traverse.ts";
 import type { Block, For, PrimFunc, Program } from "../../../ir/loop/program.ts";
