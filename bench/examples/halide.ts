@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import koffi from "koffi";
 
-const names = ["blur_8", "blur_32", "unsharp", "local_laplacian"] as const;
+const names = ["blur_8", "blur_32", "unsharp", "local_laplacian", "attention"] as const;
 export type HalidePeer = (typeof names)[number];
 
 /** A dense array with its extents, outermost first. */
@@ -32,7 +32,12 @@ export function halide(): Halide {
   return {
     threads: (count) => void threads(count),
     call: (peer, input, output) => {
-      const dims = Int32Array.of(input.dims.length, ...[...input.dims].reverse(), ...[...output.dims].reverse());
+      const dims = Int32Array.of(
+        input.dims.length,
+        output.dims.length,
+        ...[...input.dims].reverse(),
+        ...[...output.dims].reverse(),
+      );
       const isFloat = input.values instanceof Float32Array ? 1 : 0;
       const code = call(names.indexOf(peer), input.values, output.values, dims, isFloat) as number;
       if (code !== 0) throw new Error(`Halide's ${peer} gave code ${code}`);

@@ -1,9 +1,11 @@
 /**
- * The image pipelines beside Halide with Halide's own schedules: 1536 × 2560 pixels, 1 and 2 threads, in turn, outputs
- * compared first.
+ * Image pipelines (1536 × 2560 pixels, Halide's own schedules) and fused attention (one head, width 64) beside Halide,
+ * with 1 and 2 threads, in turn, outputs compared first.
  *
- *   nice -n -19 npx tsx bench/examples/images.ts [blur,unsharp,local-laplacian]
+ *   nice -n -19 npx tsx bench/examples/images.ts [blur,unsharp,attention]
  */
+
+import { scheduleAttention } from "../../examples/attention.ts";
 import { margin, scheduleBlur } from "../../examples/blur.ts";
 import { scheduleUnsharp } from "../../examples/unsharp.ts";
 import type { Schedule } from "../../passes/schedule/schedule.ts";
@@ -24,6 +26,8 @@ interface Pipeline {
   /** Published schedules; the fastest counts. */
   readonly peers: readonly HalidePeer[];
   readonly tolerance: number;
+  /** The parameters that the input stands for; one named `input` by default. */
+  readonly parameters?: (values: Float32Array) => Record<string, Float32Array>;
 }
 const pipelines: Record<string, () => Pipeline> = {
   blur: () => ({
@@ -45,7 +49,22 @@ const pipelines: Record<string, () => Pipeline> = {
     peers: ["unsharp"],
     tolerance: 1e-5,
   }),
+  attention: () => attentionOf(512),
+  "attention-1024": () => attentionOf(1024),
 };
+function attentionOf(n: number): Pipeline {
+  const length = n * 64;
+  return {
+    schedule: () => scheduleAttention({ n, d: 64 }),
+    input: { dims: [3, n, 64], values: floats(3 * length, () => random() - 0.5) },
+    parameters: (values) =>
+      Object.fromEntries(["Q", "K", "V"].map((name, i) => [name, values.subarray(i * length, (i + 1) * length)])),
+    output: [n, 64],
+    result: "out",
+    peers: ["attention"],
+    tolerance: 1e-5,
+  };
+}
 
 const peer = halide();
 const chosen = process.argv[2]?.split(",") ?? Object.keys(pipelines);
@@ -62,7 +81,9 @@ async function measure(name: string, p: Pipeline, threads: number) {
   const ours = make(length);
   const theirs: Pixels = { dims: p.output, values: make(length) };
   const f = await build(p.schedule(threads), { target: "host", threads });
-  const args = { input: p.input.values, [p.result]: ours };
+  const values = p.input.values;
+  const inputs = p.parameters && values instanceof Float32Array ? p.parameters(values) : { input: values };
+  const args = { ...inputs, [p.result]: ours };
   peer.threads(threads);
   f.run(args);
   const differences: Record<string, number> = {};

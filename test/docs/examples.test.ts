@@ -24,14 +24,22 @@ describe("examples", () => {
     const printed = await example("matmul.ts");
     expect(Number(/largest difference (\S+)/.exec(printed)![1])).toBeLessThan(1e-6);
   });
-  test.each(["blur.ts", "unsharp.ts"])("%s tells its time", async (name) => {
+  test.each(["attention.ts", "blur.ts", "unsharp.ts"])("%s tells its time", async (name) => {
     expect(await example(name)).toMatch(/\d+\.\d{3} ms with 2 threads/);
   });
   test("custom-pass.ts shows what the pass changed", async () => {
     expect(await example("custom-pass.ts")).toMatch(/after fuse-multiply-add/);
   });
   test("all have a test", () => {
-    const tested = ["blur.ts", "classify.ts", "custom-pass.ts", "matmul-schedule.ts", "matmul.ts", "unsharp.ts"];
+    const tested = [
+      "attention.ts",
+      "blur.ts",
+      "classify.ts",
+      "custom-pass.ts",
+      "matmul-schedule.ts",
+      "matmul.ts",
+      "unsharp.ts",
+    ];
     const names = trackedFiles().flatMap((path) => /^examples\/(.*\.ts)$/.exec(path)?.[1] ?? []);
     expect(names.sort()).toEqual(tested);
   });

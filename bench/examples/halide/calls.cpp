@@ -9,17 +9,19 @@ PEER(blur_8)
 PEER(blur_32)
 PEER(unsharp)
 PEER(local_laplacian)
+PEER(attention)
 
-// dims: rank, then the extents of the input and of the output, innermost first; floats: 1 for float32, 0 for uint16.
+// dims: rank of the input and of the output, then their extents, innermost first; floats: 1 for float32, 0 for uint16.
 int call_peer(int which, void *input, void *output, const int32_t *dims, int floats) {
-  static int (*const peers[])(halide_buffer_t *, halide_buffer_t *) = {blur_8, blur_32, unsharp, local_laplacian};
-  const int rank = dims[0];
+  static int (*const peers[])(halide_buffer_t *, halide_buffer_t *) = {blur_8, blur_32, unsharp, local_laplacian, attention};
   halide_dimension_t shape[2][4];
   halide_buffer_t buffers[2] = {};
+  const int32_t *extents = dims + 2;
   for (int b = 0; b < 2; b++) {
     int32_t stride = 1;
+    const int rank = dims[b];
     for (int d = 0; d < rank; d++) {
-      const int32_t extent = dims[1 + b * rank + d];
+      const int32_t extent = *extents++;
       shape[b][d] = halide_dimension_t(0, extent, stride);
       stride *= extent;
     }

@@ -2,6 +2,7 @@
 //   pipelines OUT_FOLDER   writes one object a pipeline and the runtime
 #include <Halide.h>
 #include <cmath>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -129,6 +130,49 @@ void local_laplacian(const std::string &folder, int width, int height) {
   emit(output, folder, "local_laplacian", {input});
 }
 
+// Attention of one head; input [3, n, 64] holds Q, K and V. Halide publishes no schedule for it: this one is fused and
+// register-blocked in the way of its apps/linear_algebra.
+void attention(const std::string &folder) {
+  ImageParam input(Float(32), 3, "input");
+  input.dim(0).set_bounds(0, 64);
+  const int rows = 6, cols = 64, vec = 16;
+  Expr n = input.dim(1).extent();
+  RDom p(0, 64), k1(0, n), k2(0, n), k3(0, n);
+  Func kt("kt"), acc("acc"), scores("scores"), peak("peak"), weights("weights"), total("total"), mixed("mixed");
+  Func out("out");
+  kt(x, y) = input(y, x, 1) * 0.125f;
+  acc(x, y) += input(p, y, 0) * kt(x, p);
+  scores(x, y) = acc(x, y);
+  peak(y) = -std::numeric_limits<float>::infinity();
+  peak(y) = max(peak(y), scores(k1, y));
+  weights(x, y) = exp(scores(x, y) - peak(y));
+  total(y) += weights(k2, y);
+  mixed(x, y) += weights(k3, y) * input(x, k3, 2);
+  out(x, y) = mixed(x, y) / total(y);
+  out.bound(x, 0, 64);
+
+  Var yo("yo"), yi("yi"), xo("xo"), xi("xi");
+  RVar ro("ro"), ri("ri");
+  out.split(y, yo, yi, rows, TailStrategy::ShiftInwards).vectorize(x, vec).parallel(yo);
+  kt.compute_root().vectorize(x, vec);
+  scores.compute_at(out, yo).bound_extent(y, rows).split(x, xo, xi, cols).reorder(xi, y, xo).vectorize(xi, vec);
+  acc.compute_at(scores, xo).bound_extent(x, cols).bound_extent(y, rows).vectorize(x, vec).unroll(x).unroll(y);
+  acc.update().reorder(x, y, p).vectorize(x, vec).unroll(x).unroll(y);
+  for (auto pair : {std::make_pair(peak, k1), std::make_pair(total, k2)}) {
+    Func f = pair.first;
+    f.compute_at(out, yo);
+    Var u("u");
+    f.update().split(pair.second, ro, ri, vec, TailStrategy::GuardWithIf);
+    Func part = f.update().rfactor(ri, u);
+    part.compute_at(f, y).vectorize(u).update().vectorize(u);
+    f.update().atomic().vectorize(ri);
+  }
+  weights.compute_at(out, yo).vectorize(x, vec);
+  mixed.compute_at(out, yo).bound_extent(y, rows).vectorize(x, vec).unroll(x).unroll(y);
+  mixed.update().reorder(x, y, k3).vectorize(x, vec).unroll(x).unroll(y);
+  emit(out, folder, "attention", {input});
+}
+
 }  // namespace
 
 int main(int argc, char **argv) {
@@ -137,6 +181,7 @@ int main(int argc, char **argv) {
   blur(folder, "blur_32", 32, 16);
   unsharp(folder);
   local_laplacian(folder, 1536, 2560);
+  attention(folder);
   compile_standalone_runtime(folder + "/runtime.o", get_host_target());
   printf("%s\n", get_host_target().to_string().c_str());
   return 0;
