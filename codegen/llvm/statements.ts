@@ -11,6 +11,7 @@ import { elementAddress } from "./address.ts";
 import { isNonNegative } from "./facts.ts";
 import { type BodyContext, bindingOf } from "./function-context.ts";
 import { storeValue } from "./memory.ts";
+import { emitTensorized } from "./tensor.ts";
 import { memoryType } from "./types.ts";
 import { literal, type Value } from "./writer.ts";
 
@@ -57,6 +58,10 @@ function emitLet(ctx: BodyContext, s: Let): void {
 const barrier = 'call void asm sideeffect "", "~{memory}"()';
 
 function emitFor(ctx: BodyContext, s: For): void {
+  if (s.loopKind === "tensorized") {
+    emitTensorized(ctx, s);
+    return;
+  }
   invariant(s.loopKind === "serial", `loop ${s.var.name} is ${s.loopKind}: lowering leaves serial loops only`);
   const extent = constantValue(s.extent);
   if (extent !== undefined && extent <= 0) return;

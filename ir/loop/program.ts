@@ -15,7 +15,8 @@ export type ThreadAxis =
   | "threadIdx.z"
   | "vthread";
 
-export type LoopKind = "serial" | "parallel" | "vectorized" | "unrolled" | "thread";
+/** `tensorized`: a serial nest that stands for what an intrinsic does at once; its annotations name the intrinsic. */
+export type LoopKind = "serial" | "parallel" | "vectorized" | "unrolled" | "tensorized" | "thread";
 
 /** Runs `body` for var = min, min+1, …, min+extent-1 (never when extent ≤ 0). */
 export interface For {

@@ -55,7 +55,7 @@ const axes: readonly ThreadAxis[] = [
   "threadIdx.z",
   "vthread",
 ];
-const loopWords: readonly LoopKind[] = ["parallel", "vectorized", "unrolled"];
+const loopWords: readonly LoopKind[] = ["parallel", "vectorized", "unrolled", "tensorized"];
 const roles: readonly ParamRole[] = ["input", "output", "constant", "workspace"];
 const iterKinds: readonly IterKind[] = ["spatial", "reduction", "ordered"];
 const scopes: readonly Scope[] = ["global", "stack", "register", "shared", "local"];

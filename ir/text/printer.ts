@@ -190,7 +190,13 @@ class Printer implements PrintedProgram {
     this.stmt(s.body, last ? depth : depth + 1, true);
   }
   #for(s: For, depth: number): void {
-    const kinds = { serial: "", parallel: "parallel ", vectorized: "vectorized ", unrolled: "unrolled " };
+    const kinds = {
+      serial: "",
+      parallel: "parallel ",
+      vectorized: "vectorized ",
+      unrolled: "unrolled ",
+      tensorized: "tensorized ",
+    };
     const kind = s.loopKind === "thread" ? `bind(${s.axis}) ` : kinds[s.loopKind];
     const bounds = printRange(s, this.#names);
     this.#names.within({ vars: [s.var] }, () => {

@@ -94,6 +94,7 @@ export const reserved: ReadonlySet<string> = new Set([
   "parallel",
   "vectorized",
   "unrolled",
+  "tensorized",
   "bind",
   "block",
   "where",

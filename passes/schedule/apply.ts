@@ -37,6 +37,7 @@ import { type SkewArgs, skew } from "./primitive/skew.ts";
 import { type SplitArgs, type SplitOptions, split } from "./primitive/split.ts";
 import { type StorageAlignArgs, storageAlign } from "./primitive/storage-align.ts";
 import { type StorageFoldArgs, storageFold } from "./primitive/storage-fold.ts";
+import { type TensorIntrinsic, type TensorizeArgs, tensorize } from "./primitive/tensorize.ts";
 import { type TransformLayoutArgs, transformLayout } from "./primitive/transform-layout.ts";
 import { unroll } from "./primitive/unroll.ts";
 import { vectorize } from "./primitive/vectorize.ts";
@@ -130,6 +131,7 @@ const categoryArgs = (
 const locationArgs = (block: BlockRef, decision: number): SampleComputeLocationArgs => ({ block, decision });
 const reindexArgs = (block: BlockRef, buffer: string): ReindexArgs => ({ block, buffer });
 const padArgs = (block: BlockRef, multiples: readonly number[]): PadEinsumArgs => ({ block, multiples });
+const tensorArgs = (loop: LoopRef, intrinsic: TensorIntrinsic): TensorizeArgs => ({ loop, intrinsic });
 
 /** Every primitive by name. */
 export const primitives = {
@@ -180,6 +182,7 @@ export const primitives = {
   reindex: moves(reindex, reindexArgs, { block: "block", buffer: "string" }),
   decomposePadding: moves(decomposePadding, blockArg, blockShape),
   padEinsum: moves(padEinsum, padArgs, { block: "block", multiples: "integer list" }),
+  tensorize: stays(tensorize, tensorArgs, { loop: "loop", intrinsic: "intrinsic" }),
   skew: stays(skew, skewArgs, { outer: "loop", inner: "loop", factor: "integer" }),
 } as const;
 

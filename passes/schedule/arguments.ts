@@ -19,6 +19,19 @@ const isLayoutDim = (v: unknown): boolean =>
   Object.values(v).every(isInteger) &&
   Object.keys(v).every((k) => ["axis", "divisor", "modulus"].includes(k));
 
+const isIntrinsic = (v: unknown): boolean =>
+  typeof v === "object" &&
+  v !== null &&
+  Object.keys(v).length === 5 &&
+  "name" in v &&
+  "meaning" in v &&
+  "body" in v &&
+  "declarations" in v &&
+  "reassociates" in v &&
+  [v.name, v.meaning, v.body].every(isString) &&
+  listOf(isString)(v.declarations) &&
+  typeof v.reassociates === "boolean";
+
 const kinds = {
   loop: isHandleOf("loop"),
   block: isHandleOf("block"),
@@ -31,6 +44,7 @@ const kinds = {
   "integer list": listOf(isInteger),
   "number list": listOf((v) => typeof v === "number" && Number.isFinite(v)),
   "value list": listOf((v) => isString(v) || typeof v === "number"),
+  intrinsic: isIntrinsic,
   "layout dimensions": listOf(isLayoutDim),
   scope: oneOf(scopes),
   tail: oneOf(tails),

@@ -2,7 +2,7 @@ import { constantValue } from "../../expr/build.ts";
 import type { VerifyRule } from "../issue.ts";
 import { walkProgram } from "../walk.ts";
 
-const kinds: ReadonlySet<string> = new Set(["serial", "parallel", "vectorized", "unrolled", "thread"]);
+const kinds: ReadonlySet<string> = new Set(["serial", "parallel", "vectorized", "unrolled", "tensorized", "thread"]);
 
 /** Loop kinds and GPU axes belong together. */
 export const loopKinds: VerifyRule = {

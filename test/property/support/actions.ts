@@ -1,5 +1,6 @@
 /** Random schedule steps: a row proposes the arguments of one primitive; the schedule's own check decides. */
 import type { ArgsOf, PrimitiveName } from "../../../passes/schedule/apply.ts";
+import { fmaOuterProduct } from "../../../passes/schedule/library/intrinsics.ts";
 import type { BlockRef, LoopRef } from "../../../passes/schedule/primitive.ts";
 import type { Schedule } from "../../../passes/schedule/schedule.ts";
 import type { Random } from "./random.ts";
@@ -150,6 +151,10 @@ export const proposers: Proposers = {
   padEinsum: (r, s) => {
     const block = anyBlock(r, s);
     return { block, multiples: s.describe(block).iterVars.map(() => r.pick([1, 2, 3, 4])) };
+  },
+  tensorize: (r, s) => {
+    const loop = anyLoop(r, s);
+    return loop && { loop, intrinsic: fmaOuterProduct(r.pick([1, 2, 4]), r.pick([2, 4])) };
   },
 };
 /** How often each primitive is tried, relative to 1. */

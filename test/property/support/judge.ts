@@ -20,12 +20,14 @@ export function randomInputs(program: Program, r: Random): Values {
     for (let i = 0; i < a.length; i++) {
       const v = r.int(buffer.dtype.scalar.startsWith("u") ? 0 : -16, 16);
       if (a instanceof BigInt64Array || a instanceof BigUint64Array) a[i] = BigInt(v);
-      else a[i] = v * scale;
+      else a[i] = buffer.dtype.scalar === "bfloat16" ? bfloat16Bits(v * scale) : v * scale;
     }
     inputs[buffer.name] = a;
   }
   return inputs;
 }
+
+const bfloat16Bits = (v: number): number => new Uint32Array(Float32Array.of(v).buffer)[0]! >>> 16;
 
 /** The program with the iterations of parallel and vectorized loops in another order, as their meaning allows. */
 export function scrambled(program: Program, r: Random): Program {

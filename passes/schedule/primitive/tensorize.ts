@@ -1,0 +1,111 @@
+/** tensorize: a loop nest is computed by an intrinsic that means the same. */
+import { constantValue } from "../../../ir/expr/build.ts";
+import { isFloat } from "../../../ir/expr/dtype.ts";
+import type { For, PrimFunc, Program } from "../../../ir/loop/program.ts";
+import { InputError } from "../../../ir/support/errors.ts";
+import { parseProgram } from "../../../ir/text/parser.ts";
+import { matchIntrinsic, storeNest } from "../../analysis/tensor-match.ts";
+import { loopsIn } from "../legality.ts";
+import { definePrimitive, type LoopRef, type Violation } from "../primitive.ts";
+import { funcOfLoop, loopOf, loopsOutside } from "../rebuild.ts";
+import { loopRef, replaceStmt } from "../tree.ts";
+import { rangesOf } from "./support-access.ts";
+import { simplifyIndex } from "./support-linear.ts";
+
+/**
+ * A pair: what it means, and how a machine does it. The meaning is the text of a program whose body is one nest around
+ * one store. The body is LLVM IR of a function that takes a pointer for every parameter of the meaning (`%A`), then for
+ * every dimension of it but the last the step in elements (`%A_s0`); it need not be aligned, and returns nothing.
+ */
+export interface TensorIntrinsic {
+  readonly name: string;
+  readonly meaning: string;
+  readonly body: string;
+  /** Declarations of LLVM intrinsics that the body calls. */
+  readonly declarations: readonly string[];
+  /** Whether a reduction of floats is done in another order than the meaning's. */
+  readonly reassociates: boolean;
+}
+export interface TensorizeArgs {
+  /** The outermost loop of the nest. */
+  readonly loop: LoopRef;
+  readonly intrinsic: TensorIntrinsic;
+}
+type Rule =
+  | "serial-loops"
+  | "scalar-around"
+  | "store-nest"
+  | "valid-meaning"
+  | "matches-meaning"
+  | "reassociation-allowed";
+
+/** The function that an intrinsic means; undefined when the text is none of one nest around one store. */
+export function meaningOf(intrinsic: TensorIntrinsic): PrimFunc | undefined {
+  try {
+    const func = parseProgram(intrinsic.meaning).functions[0];
+    return func && storeNest(func.body) ? func : undefined;
+  } catch (e) {
+    if (e instanceof InputError) return undefined;
+    throw e;
+  }
+}
+function check(program: Program, { loop: at, intrinsic }: TensorizeArgs): Violation<Rule> | undefined {
+  const loop = loopOf(program, at);
+  const other = loopsIn(loop).find((l) => l.loopKind !== "serial");
+  if (other) return { rule: "serial-loops", because: `${other.var.name} is ${other.loopKind}`, at: loopRef(other) };
+  const around = loopsOutside(program, at).find((l) => l.loopKind === "vectorized" || l.loopKind === "tensorized");
+  if (around)
+    return { rule: "scalar-around", because: `${around.var.name} is ${around.loopKind}`, at: loopRef(around) };
+  const nest = storeNest(loop);
+  if (!nest)
+    return {
+      rule: "store-nest",
+      because: `${at.name} is no nest from 0 with constant extents around one unconditional store`,
+      instead: "decompose the reduction outside, and split so that no guard is needed",
+      at,
+    };
+  const meaning = meaningOf(intrinsic);
+  if (!meaning) return { rule: "valid-meaning", because: `the meaning of ${intrinsic.name} is no such program`, at };
+  const ranges = rangesOf([...loopsOutside(program, at), ...nest.loops]);
+  if (!matchIntrinsic(loop, meaning, (e) => simplifyIndex(e, ranges)))
+    return {
+      rule: "matches-meaning",
+      because: `the nest at ${at.name} (${extentsOf(nest.loops)}) is not what ${intrinsic.name} means (${extentsOf(storeNest(meaning.body)!.loops)})`,
+      instead: "split and reorder to its extents; its last dimensions lie element by element in memory",
+      at,
+    };
+  if (intrinsic.reassociates && isFloat(nest.store.buffer.dtype.scalar) && funcOfLoop(program, at).math === "strict")
+    return { rule: "reassociation-allowed", because: `${intrinsic.name} adds in another order`, at };
+  return undefined;
+}
+const extentsOf = (loops: readonly For[]): string => loops.map((l) => constantValue(l.extent)).join("×");
+
+/** The primitive. */
+export const tensorize = definePrimitive({
+  name: "tensorize",
+  doc: "Lets an intrinsic compute a loop nest; the nest stays as its meaning, in kind tensorized.",
+  before: "for i in 0..16:\n  for k in 0..4:\n    C[i] += int32(A[k]) * int32(B[i * 4 + k])",
+  after: "tensorized for i in 0..16:\n  for k in 0..4:\n    C[i] += int32(A[k]) * int32(B[i * 4 + k])",
+  rules: {
+    "serial-loops": "the loops of the nest are serial",
+    "scalar-around": "no loop around is vectorized or tensorized",
+    "store-nest": "the nest starts at 0, has constant extents, and holds one store without init, guard or mask",
+    "valid-meaning": "the meaning is the text of a program whose body is such a nest",
+    "matches-meaning":
+      "the nest is the meaning up to names: extents, operators, types, and rows of memory, each buffer once",
+    "reassociation-allowed": "an intrinsic that adds floats in another order is not used where math is strict",
+  },
+  check,
+  rewrite: (program: Program, { loop: at, intrinsic }: TensorizeArgs) => {
+    const loop = loopOf(program, at);
+    const annotations = {
+      ...loop.annotations,
+      "intrinsic.name": intrinsic.name,
+      "intrinsic.meaning": intrinsic.meaning,
+      "intrinsic.body": intrinsic.body,
+      "intrinsic.declarations": intrinsic.declarations,
+    };
+    const next: For = { ...loop, loopKind: "tensorized", annotations };
+    return { program: replaceStmt(program, loop, next), result: undefined };
+  },
+});
