@@ -15,6 +15,7 @@ import { computeInline } from "./primitive/compute-inline.ts";
 import { type CutLoopArgs, cutLoop } from "./primitive/cut-loop.ts";
 import { decomposePadding } from "./primitive/decompose-padding.ts";
 import { decomposeReduction } from "./primitive/decompose-reduction.ts";
+import { type DoubleBufferArgs, doubleBuffer } from "./primitive/double-buffer.ts";
 import { type FissionArgs, fission } from "./primitive/fission.ts";
 import { type FuseArgs, fuse } from "./primitive/fuse.ts";
 import { type HoistStorageArgs, hoistStorage } from "./primitive/hoist-storage.ts";
@@ -34,6 +35,7 @@ import { type SampleComputeLocationArgs, sampleComputeLocation } from "./primiti
 import { type SampleTileArgs, sampleTile } from "./primitive/sample-tile.ts";
 import { setScope } from "./primitive/set-scope.ts";
 import { type SkewArgs, skew } from "./primitive/skew.ts";
+import { type PipelineMode, type SoftwarePipelineArgs, softwarePipeline } from "./primitive/software-pipeline.ts";
 import { type SplitArgs, type SplitOptions, split } from "./primitive/split.ts";
 import { type StorageAlignArgs, storageAlign } from "./primitive/storage-align.ts";
 import { type StorageFoldArgs, storageFold } from "./primitive/storage-fold.ts";
@@ -132,6 +134,18 @@ const locationArgs = (block: BlockRef, decision: number): SampleComputeLocationA
 const reindexArgs = (block: BlockRef, buffer: string): ReindexArgs => ({ block, buffer });
 const padArgs = (block: BlockRef, multiples: readonly number[]): PadEinsumArgs => ({ block, multiples });
 const tensorArgs = (loop: LoopRef, intrinsic: TensorIntrinsic): TensorizeArgs => ({ loop, intrinsic });
+const pipelineArgs = (
+  loop: LoopRef,
+  stages: readonly number[],
+  mode: PipelineMode = "peeled",
+): SoftwarePipelineArgs => ({ loop, stages, mode });
+const doubleArgs = (block: BlockRef, buffer: string, loop: LoopRef, dim: number, tile: number): DoubleBufferArgs => ({
+  block,
+  buffer,
+  loop,
+  dim,
+  tile,
+});
 
 /** Every primitive by name. */
 export const primitives = {
@@ -183,6 +197,18 @@ export const primitives = {
   decomposePadding: moves(decomposePadding, blockArg, blockShape),
   padEinsum: moves(padEinsum, padArgs, { block: "block", multiples: "integer list" }),
   tensorize: stays(tensorize, tensorArgs, { loop: "loop", intrinsic: "intrinsic" }),
+  softwarePipeline: stays(softwarePipeline, pipelineArgs, {
+    loop: "loop",
+    stages: "integer list",
+    mode: "pipeline mode",
+  }),
+  doubleBuffer: moves(doubleBuffer, doubleArgs, {
+    block: "block",
+    buffer: "string",
+    loop: "loop",
+    dim: "integer",
+    tile: "integer",
+  }),
   skew: stays(skew, skewArgs, { outer: "loop", inner: "loop", factor: "integer" }),
 } as const;
 

@@ -156,6 +156,15 @@ export const proposers: Proposers = {
     const loop = anyLoop(r, s);
     return loop && { loop, intrinsic: fmaOuterProduct(r.pick([1, 2, 4]), r.pick([2, 4])) };
   },
+  softwarePipeline: (r, s) => {
+    const loop = anyLoop(r, s);
+    return loop && { loop, stages: [0, r.int(0, 2)], mode: r.pick(["peeled", "guarded"] as const) };
+  },
+  doubleBuffer: (r, s) => {
+    const args = bufferArgs(r, s, "writes");
+    const loop = anyLoop(r, s);
+    return args && loop && { block: args.block, buffer: args.buffer, loop, dim: 0, tile: r.int(1, 4) };
+  },
 };
 /** How often each primitive is tried, relative to 1. */
 const weights: Partial<Record<PrimitiveName, number>> = {
