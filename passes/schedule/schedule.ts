@@ -37,6 +37,7 @@ import {
   type TraceStep,
 } from "./trace.ts";
 import { blockRef, blocksIn, findBlock, findLoop, loopRef, loopsAround } from "./tree.ts";
+import { alternativeLines, alternativesOf, type Explanation } from "./why.ts";
 
 /** Primitives by name, with handles and options as written out in the table of `apply.ts`. */
 export interface Schedule extends Omit<PrimitiveMethods, "split" | SamplingName> {}
@@ -294,6 +295,27 @@ export class Schedule {
     const places = locationsOf(this.program, this.#alive(block));
     const drawn = typeof given === "number" ? given : this.#random.int(-1, places.length - 1);
     return this.apply("sampleComputeLocation", { block, decision: drawn }) as LoopRef | undefined;
+  }
+  /** Whether a primitive may be applied, which rule it breaks, and with which other arguments it may. */
+  why<N extends PrimitiveName>(name: N, args: ArgsOf<N>): Explanation {
+    const violation = this.#violation(name, args);
+    const loops = this.#allLoops();
+    const blocks = this.blocks();
+    const alternatives = alternativesOf(name, args, {
+      legal: (other) => this.#violation(name, other) === undefined,
+      loops,
+      blocks,
+      buffersOf: (b) => [...this.describe(b).reads, ...this.describe(b).writes].map((r) => r.buffer.name),
+      extent: (l) => (loops.some((x) => x.id === l.id) ? this.extent(l) : undefined),
+    });
+    const lines = alternativeLines(alternatives);
+    if (!violation) {
+      const call = callText({ primitive: name, args: namesOf(args) });
+      return { legal: true, alternatives, text: [`${call} is legal`, ...lines].join("\n") };
+    }
+    const refusal = this.#refusal(name, args, violation);
+    const demand = String(refusal.details.demand);
+    return { legal: false, violation, demand, alternatives, text: [refusal.message, ...lines].join("\n") };
   }
   #refusal(primitive: string, args: object, violation: Violation): ScheduleError {
     const { rule } = violation;
