@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import koffi from "koffi";
 
-const names = ["blur_8", "blur_32", "unsharp", "local_laplacian", "attention"] as const;
+const names = ["blur_8", "blur_32", "unsharp", "local_laplacian", "attention", "inverted_residual"] as const;
 export type HalidePeer = (typeof names)[number];
 
 /** A dense array with its extents, outermost first. */

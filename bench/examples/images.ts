@@ -2,11 +2,12 @@
  * Image pipelines (1536 × 2560 pixels, Halide's own schedules) and fused attention (one head, width 64) beside Halide,
  * with 1 and 2 threads, in turn, outputs compared first.
  *
- *   nice -n -19 npx tsx bench/examples/images.ts [blur,unsharp,attention]
+ *   nice -n -19 npx tsx bench/examples/images.ts ["blur;unsharp;attention"]
  */
 
 import { scheduleAttention } from "../../examples/attention.ts";
 import { margin, scheduleBlur } from "../../examples/blur.ts";
+import { blockArguments, scheduleInvertedResidual } from "../../examples/inverted-residual.ts";
 import { scheduleUnsharp } from "../../examples/unsharp.ts";
 import type { Schedule } from "../../passes/schedule/schedule.ts";
 import { build } from "../../src/index.ts";
@@ -51,6 +52,8 @@ const pipelines: Record<string, () => Pipeline> = {
   }),
   attention: () => attentionOf(512),
   "attention-1024": () => attentionOf(1024),
+  "inverted-residual": () => invertedResidualOf(true),
+  "inverted-residual, separate kernels": () => invertedResidualOf(false),
 };
 function attentionOf(n: number): Pipeline {
   const length = n * 64;
@@ -66,8 +69,26 @@ function attentionOf(n: number): Pipeline {
   };
 }
 
+function invertedResidualOf(fused: boolean): Pipeline {
+  const shape = { height: 56, width: 56, channels: 32, wide: 192 };
+  const { Y, ...given } = blockArguments(shape);
+  const lists = Object.entries(given);
+  const all = lists.flatMap(([, list]) => [...list]);
+  let at = 0;
+  const places = lists.map(([name, list]) => [name, at, (at += list.length)] as const);
+  return {
+    schedule: () => scheduleInvertedResidual(shape, { fused }),
+    input: { dims: [all.length], values: floats(all.length, (i) => all[i]!) },
+    parameters: (values) => Object.fromEntries(places.map(([name, from, to]) => [name, values.subarray(from, to)])),
+    output: [shape.height, shape.width, shape.channels],
+    result: "Y",
+    peers: ["inverted_residual"],
+    tolerance: 1e-4,
+  };
+}
+
 const peer = halide();
-const chosen = process.argv[2]?.split(",") ?? Object.keys(pipelines);
+const chosen = process.argv[2]?.split(";") ?? Object.keys(pipelines);
 const rows: Record<string, object[]> = Object.fromEntries(chosen.map((name) => [name, []]));
 // Halide's pool grows but does not shrink, so few threads come first.
 for (const threads of [1, 2])

@@ -37,7 +37,8 @@ function unmaskStore(s: Store, ranges: Ranges, local: ReadonlySet<BufferId>): St
   const { predicate, ...rest } = s;
   return { ...(mapChildExprs(rest, expr) as Store), predicate };
 }
-function liesInside(l: Load, ranges: Ranges): boolean {
+/** Whether a load of a flat buffer provably reads elements that exist, in all its lanes. */
+export function liesInside(l: Load, ranges: Ranges): boolean {
   const [at] = l.indices;
   const count = constantValue(l.buffer.shape[0]!);
   if (l.indices.length !== 1 || count === undefined || !at) return false;

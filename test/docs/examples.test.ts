@@ -24,7 +24,7 @@ describe("examples", () => {
     const printed = await example("matmul.ts");
     expect(Number(/largest difference (\S+)/.exec(printed)![1])).toBeLessThan(1e-6);
   });
-  test.each(["attention.ts", "blur.ts", "unsharp.ts"])("%s tells its time", async (name) => {
+  test.each(["attention.ts", "blur.ts", "inverted-residual.ts", "unsharp.ts"])("%s tells its time", async (name) => {
     expect(await example(name)).toMatch(/\d+\.\d{3} ms with 2 threads/);
   });
   test("custom-pass.ts shows what the pass changed", async () => {
@@ -36,6 +36,7 @@ describe("examples", () => {
       "blur.ts",
       "classify.ts",
       "custom-pass.ts",
+      "inverted-residual.ts",
       "matmul-schedule.ts",
       "matmul.ts",
       "unsharp.ts",

@@ -10,10 +10,11 @@ PEER(blur_32)
 PEER(unsharp)
 PEER(local_laplacian)
 PEER(attention)
+PEER(inverted_residual)
 
 // dims: rank of the input and of the output, then their extents, innermost first; floats: 1 for float32, 0 for uint16.
 int call_peer(int which, void *input, void *output, const int32_t *dims, int floats) {
-  static int (*const peers[])(halide_buffer_t *, halide_buffer_t *) = {blur_8, blur_32, unsharp, local_laplacian, attention};
+  static int (*const peers[])(halide_buffer_t *, halide_buffer_t *) = {blur_8, blur_32, unsharp, local_laplacian, attention, inverted_residual};
   halide_dimension_t shape[2][4];
   halide_buffer_t buffers[2] = {};
   const int32_t *extents = dims + 2;

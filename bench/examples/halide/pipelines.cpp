@@ -173,6 +173,46 @@ void attention(const std::string &folder) {
   emit(out, folder, "attention", {input});
 }
 
+// Inverted residual block, 32 to 192 to 32 channels of 56 x 56 pixels; the input is flat: picture, weights and biases one
+// after the other. Halide publishes no schedule for it: this one is fused over strips and register-blocked, with the
+// tile of its apps/conv_layer for 16 lanes.
+void inverted_residual(const std::string &folder) {
+  const int size = 56, channels = 32, wide = 192, vec = 16;
+  ImageParam input(Float(32), 1, "input");
+  const int we = size * size * channels, be = we + channels * wide, wd = be + wide, bd = wd + 9 * wide;
+  const int wp = bd + wide, bp = wp + wide * channels;
+  Var o("o");
+  Func padded("padded"), expand("expand"), expanded("expanded"), filter("filter"), depthwise("depthwise");
+  Func project("project"), out("out");
+  RDom c1(0, channels), k(0, 3, 0, 3), e(0, wide);
+  Expr inside = x >= 1 && x <= size && y >= 1 && y <= size;
+  Expr cx = clamp(x - 1, 0, size - 1), cy = clamp(y - 1, 0, size - 1);
+  padded(o, x, y) = select(inside, input(o + channels * (cx + size * cy)), 0.0f);
+  expand(o, x, y) += padded(c1, x, y) * input(we + o + wide * c1);
+  expanded(o, x, y) = select(inside, clamp(expand(o, x, y) + input(be + o), 0.0f, 6.0f), 0.0f);
+  filter(o, x, y) += expanded(o, x + k.x, y + k.y) * input(wd + o + wide * (k.x + 3 * k.y));
+  depthwise(o, x, y) = clamp(filter(o, x, y) + input(bd + o), 0.0f, 6.0f);
+  project(o, x, y) += depthwise(e, x, y) * input(wp + o + channels * e);
+  out(o, x, y) = project(o, x, y) + input(bp + o) + input(o + channels * (x + size * y));
+  out.bound(o, 0, channels).bound(x, 0, size).bound(y, 0, size);
+
+  Var yo("yo"), yi("yi"), xo("xo"), xi("xi"), oo("oo"), oi("oi");
+  out.split(y, yo, yi, 14).split(x, xo, xi, 14).reorder(o, xi, xo, yi, yo);
+  out.vectorize(o, vec).unroll(o).unroll(xi).parallel(yo);
+  project.compute_at(out, xo).vectorize(o, vec).unroll(o).unroll(x);
+  project.update().reorder(o, x, y, e).vectorize(o, vec).unroll(o).unroll(x);
+  depthwise.compute_at(out, yi).split(x, xo, xi, 7).split(o, oo, oi, vec).reorder(oi, xi, xo, oo, y);
+  depthwise.vectorize(oi).unroll(xi);
+  filter.compute_at(depthwise, xo).bound_extent(o, vec).bound_extent(x, 7).vectorize(o, vec).unroll(x);
+  filter.update().reorder(o, x, k.x, k.y).vectorize(o, vec).unroll(x).unroll(k.x).unroll(k.y);
+  expanded.compute_at(out, yo).split(x, xo, xi, 6).split(o, oo, oi, 4 * vec).reorder(oi, xi, xo, oo, y);
+  expanded.vectorize(oi, vec).unroll(oi).unroll(xi);
+  expand.compute_at(expanded, xo).bound_extent(o, 4 * vec).bound_extent(x, 6).vectorize(o, vec).unroll(o).unroll(x);
+  expand.update().reorder(o, x, y, c1).vectorize(o, vec).unroll(o).unroll(x);
+  padded.compute_at(out, yo).vectorize(o, vec);
+  emit(out, folder, "inverted_residual", {input});
+}
+
 }  // namespace
 
 int main(int argc, char **argv) {
@@ -182,6 +222,7 @@ int main(int argc, char **argv) {
   unsharp(folder);
   local_laplacian(folder, 1536, 2560);
   attention(folder);
+  inverted_residual(folder);
   compile_standalone_runtime(folder + "/runtime.o", get_host_target());
   printf("%s\n", get_host_target().to_string().c_str());
   return 0;
