@@ -1,13 +1,14 @@
 /** hoistStorage: the allocation of an intermediate buffer moves into a loop's body, or out of loops. */
+import { freeVars } from "../../../ir/expr/traverse.ts";
 import { allocate } from "../../../ir/loop/build.ts";
-import type { For, Program, Stmt } from "../../../ir/loop/program.ts";
-import { visitStmt } from "../../../ir/loop/traverse.ts";
-import type { BufferId } from "../../../ir/support/ids.ts";
+import type { Block, For, Program, Stmt } from "../../../ir/loop/program.ts";
+import { rewriteStmt, visitStmt } from "../../../ir/loop/traverse.ts";
+import type { BufferId, VarId } from "../../../ir/support/ids.ts";
 import { invariant } from "../../../ir/support/invariant.ts";
 import { carries } from "../../lower/compact-buffers.ts";
 import { type BlockRef, definePrimitive, type LoopRef, type Violation } from "../primitive.ts";
 import { loopRef, pathToLoop, replaceStmt } from "../tree.ts";
-import { collectAccesses } from "./support-access.ts";
+import { blockAccesses, collectAccesses } from "./support-access.ts";
 import { loopsOf } from "./support-nest.ts";
 import { type Intermediate, intermediateOf, intermediateRules } from "./support-storage.ts";
 
@@ -90,15 +91,29 @@ function rewrite(program: Program, args: HoistStorageArgs) {
     const inner = replaceIn(allocation.body, target, { ...target, body: allocate(buffer, target.body) });
     return { program: replaceStmt(program, allocation, inner), result: undefined };
   }
+  const crossed = new Set(p.outside.slice(target ? p.outside.indexOf(target) + 1 : 0).map((l) => l.var.id));
+  const inner = rewriteStmt(allocation.body, (s) => (s.kind === "block" ? inOrder(s, buffer.id, crossed) : s));
   if (target) {
-    const body = allocate(buffer, replaceIn(target.body, allocation, allocation.body));
+    const body = allocate(buffer, replaceIn(target.body, allocation, inner));
     return { program: replaceStmt(program, target, { ...target, body }), result: undefined };
   }
-  const bare = replaceStmt(program, allocation, allocation.body);
+  const bare = replaceStmt(program, allocation, inner);
   const functions = bare.functions.map((f) =>
     f.name === p.path.func.name ? { ...f, body: allocate(buffer, f.body) } : f,
   );
   return { program: { ...bare, functions }, result: undefined };
+}
+/** Iterations of the loops that now share the buffer store to the same elements of it, one after the other. */
+function inOrder(b: Block, id: BufferId, crossed: ReadonlySet<VarId>): Block {
+  const stores = blockAccesses(b, (x) => x === id).filter((a) => a.kind === "store");
+  if (stores.length === 0) return b;
+  const placed = new Set(stores.flatMap((a) => a.indices.flatMap((e) => [...freeVars(e)])));
+  const iterVars = b.iterVars.map((v, k) => {
+    const shared = v.kind === "spatial" && !placed.has(v.var.id);
+    const moves = [...freeVars(b.bindings[k]!)].some((l) => crossed.has(l));
+    return shared && moves ? { ...v, kind: "ordered" as const } : v;
+  });
+  return { ...b, iterVars };
 }
 function replaceIn(root: Stmt, from: Stmt, to: Stmt): Stmt {
   return replaceStmt({ kind: "program", functions: [wrap(root)], nextId: 0 }, from, to).functions[0]!.body;

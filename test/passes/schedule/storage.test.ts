@@ -1,8 +1,10 @@
 /** hoistStorage, storageAlign, storageFold, prefetch, nontemporal: what they make, values, refusals. */
 import { describe, expect, test } from "vitest";
+import { emitLlvm } from "../../../codegen/llvm/index.ts";
 import type { Program } from "../../../ir/loop/program.ts";
 import { parseProgram } from "../../../ir/text/parser.ts";
 import { printProgram } from "../../../ir/text/printer.ts";
+import { lowerProgram } from "../../../passes/lower/index.ts";
 import { Schedule } from "../../../passes/schedule/schedule.ts";
 import { keepsValues, type Refused, refusals } from "./fixtures.ts";
 import * as programs from "./loop-programs.ts";
@@ -285,6 +287,27 @@ refusals(["hoistStorage", "storageAlign", "storageFold", "prefetch", "nontempora
   "no-circular-buffer",
 ]);
 
+test("codegen writes prefetches and stores past the caches, and orders the latter at the end", () => {
+  const s = new Schedule(scale(8, 64));
+  s.nontemporal(s.block("B"));
+  s.prefetch(s.block("B"), "A", s.loop("i"), 2);
+  const [, inner] = s.split(s.loop("j"), { factor: 16, tail: "exact" });
+  s.vectorize(inner);
+  const target = { cpu: "x86-64-v4", features: "", vectorBits: 512 };
+  const { text } = emitLlvm(lowerProgram(s.program, target), target);
+  expect(text).toMatch(/store <16 x i32> %\S+, ptr %\S+, align 64, !nontemporal !\d+/);
+  expect(text).toContain("call void @llvm.prefetch.p0");
+  expect(text).toMatch(/fence seq_cst\n\s*ret void/);
+  keepsValues(scale(8, 64), s);
+});
+test("storage moved out of a loop makes its iterations follow each other", () => {
+  const program = programs.withAllocation();
+  const s = new Schedule(program);
+  s.hoistStorage(s.block("T"), "T");
+  expect(s.describe(s.block("T")).iterVars.map((v) => v.kind)).toEqual(["ordered"]);
+  s.split(s.loop("i"), { factor: 3 });
+  keepsValues(program, s);
+});
 test("blocks of a circular buffer do not move", () => {
   const s = new Schedule(parseProgram(rows(8)));
   s.storageFold(s.block("C"), "B", 0, 4);
