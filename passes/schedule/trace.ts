@@ -149,6 +149,9 @@ export function callText(step: Pick<TraceStep, "primitive" | "args">): string {
   return `${step.primitive}(${args.join(", ")})`;
 }
 
+/** Primitives whose methods give lists of loops, even of one. */
+const givesLists: ReadonlySet<string> = new Set(["split", "cutLoop", "peel", "loopPartition", "fission"]);
+
 class SourceWriter {
   readonly #names = new Set<string>(["s"]);
   readonly #given: string[][] = [];
@@ -168,7 +171,7 @@ class SourceWriter {
       this.#lines.push(`const ${name} = ${call};`);
       return;
     }
-    const list = names.length === 1 && step.primitive !== "split" ? names[0] : `[${names.join(", ")}]`;
+    const list = names.length === 1 && !givesLists.has(step.primitive) ? names[0] : `[${names.join(", ")}]`;
     this.#lines.push(names.length === 0 ? `${call};` : `const ${list} = ${call};`);
   }
   /** The method's arguments: in the order of the primitive's shape, lists of loops spread, options of split together. */

@@ -59,6 +59,9 @@ export const cutLoop = definePrimitive({
     const extent = constantValue(loopOf(program, loop).extent)!;
     const cut = cutIntoPieces(program, loop, pieces(extent, at));
     invariant(!("unknown" in cut), "cutLoop was checked");
-    return { program: cut.program, result: cut.loops };
+    const [first, rest] = cut.loops;
+    invariant(first && rest, "both parts have iterations");
+    const result: [LoopRef, LoopRef] = [first, rest];
+    return { program: cut.program, result };
   },
 });

@@ -56,7 +56,7 @@ function rewrite(program: Program, args: DoubleBufferArgs) {
   const folded = fits(program, args)
     ? piped.program
     : storageFold.rewrite(piped.program, { block, buffer, dim, factor: 2 * tile }).program;
-  return { program: folded, result: piped.result[0]! };
+  return { program: folded, result: piped.result };
 }
 
 /** The primitive. */

@@ -69,7 +69,8 @@ function rewrite(program: Program, { loop: ref, after }: FissionArgs) {
   const map = new Map<VarId, Expr>([[loop.var.id, v]]);
   const head: For = { ...loop, body: seq(first) };
   const tail: For = { ...loop, var: v, body: substituteStmt(seq(second), map) };
-  return { program: withLoop(program, loop, seq([head, tail]), ids), result: [loopRef(head), loopRef(tail)] };
+  const result: [LoopRef, LoopRef] = [loopRef(head), loopRef(tail)];
+  return { program: withLoop(program, loop, seq([head, tail]), ids), result };
 }
 
 /** The primitive. */

@@ -105,13 +105,13 @@ function guardedLoop(program: Program, { loop: at, stages }: SoftwarePipelineArg
   const times = add(loop.extent, depthOf(stages));
   const next: For = { ...loop, var: v, min: index(0), extent: times, body: seq(body) };
   const made = tidy(next, loopsOutside(program, at));
-  return { program: withLoop(program, loop, made, ids), result: [loopRef(next)] };
+  return { program: withLoop(program, loop, made, ids), result: loopRef(next) };
 }
 /** Prologue, steady state and epilogue. */
 function peeled(
   program: Program,
   { loop: at, stages }: SoftwarePipelineArgs,
-): { readonly program: Program; readonly result: LoopRef[] } | { readonly unknown: Block } {
+): { readonly program: Program; readonly result: LoopRef } | { readonly unknown: Block } {
   const loop = loopOf(program, at);
   const around = loopsOutside(program, at);
   const ids = idsOf(program);
@@ -144,7 +144,7 @@ function peeled(
   const core = narrowed({ ...loop, extent: index(extent - depth), body: seq(steady) });
   if (unknown) return { unknown };
   const all = seq([...prologue, core, ...epilogue].map((s) => tidy(s, around)));
-  return { program: withLoop(program, loop, all, ids), result: [loopRef(core)] };
+  return { program: withLoop(program, loop, all, ids), result: loopRef(core) };
 }
 
 /** The primitive. */

@@ -1,12 +1,13 @@
 /** What the tests of primitives share: outlines, numeric twins, and one refusal for every rule. */
 import { describe, expect, test } from "vitest";
+import { structurallyEqual } from "../../../ir/loop/equality.ts";
 import type { Program } from "../../../ir/loop/program.ts";
 import { ScheduleError } from "../../../ir/support/errors.ts";
 import { parseProgram } from "../../../ir/text/parser.ts";
 import { printProgram } from "../../../ir/text/printer.ts";
 import { assertWellFormed } from "../../../ir/verify/verify.ts";
 import { type PrimitiveName, primitives } from "../../../passes/schedule/apply.ts";
-import { Schedule } from "../../../passes/schedule/schedule.ts";
+import { replay, Schedule } from "../../../passes/schedule/schedule.ts";
 import { difference, randomInputs, run, scrambled } from "../../property/support/judge.ts";
 import { Random } from "../../property/support/random.ts";
 
@@ -16,11 +17,15 @@ export function outline(p: Program): string {
   const kept = lines.filter((l) => /^\s*((parallel |vectorized |unrolled )?for|block|allocate|init)\b/.test(l));
   return kept.map((l) => l.replace(/^ {2}/, "")).join("\n");
 }
-/** Asserts that a schedule is well-formed, prints and parses, and computes what the program does. */
+/** Asserts that a schedule is well-formed, prints, parses, is made again by its trace, and computes what the program does. */
 export function keepsValues(before: Program, s: Schedule, roundings = 32): void {
   assertWellFormed(s.program);
   const text = printProgram(s.program);
   expect(printProgram(parseProgram(text))).toBe(text);
+  expect(structurallyEqual(replay(before, s.trace).program, s.program)).toBe(true);
+  const again = new Schedule(before);
+  new Function("s", s.trace.toSource())(again);
+  expect(structurallyEqual(again.program, s.program)).toBe(true);
   const inputs = randomInputs(before, new Random(7));
   const expected = run(before, inputs);
   expect(difference(expected, run(s.program, inputs), roundings)).toBe(undefined);

@@ -147,8 +147,8 @@ describe("values stay", () => {
     test(`distributed loops of extent ${n}`, () => {
       const s = merged(n);
       const [first, second] = s.fission(s.loopAt("D", 0), s.block("M"));
-      s.parallel(first!);
-      s.parallel(second!);
+      s.parallel(first);
+      s.parallel(second);
       keepsValues(programs.centre(n, 4), s);
     });
     for (const factor of [3, 4])
