@@ -87,7 +87,7 @@ function scheduleConvolution(program: ReturnType<typeof convolution>): Schedule 
 
 const program = convolution();
 const steps = scheduleConvolution(program).trace.steps.length;
-for (let i = 0; i < 30; i++) scheduleConvolution(program);
+for (let i = 0; i < 300; i++) scheduleConvolution(program);
 const build = spread(Array.from({ length: 100 }, () => elapsed(() => scheduleConvolution(program))));
 
 const s = scheduleConvolution(program);

@@ -40,16 +40,21 @@ export const timed =
       return Number(process.hrtime.bigint() - start);
     });
 
-/** Samples of each contender, taken in turn: `rounds` times a warm-up run and `repeats` samples of each. */
+/**
+ * Samples of each contender, taken in turn: `rounds` times `repeats` samples of each. Before its samples a contender runs
+ * for `settleMs`, until its threads are on processors of their own again: those of the one before may still spin.
+ */
 export function inTurn<K extends string>(
   contenders: Readonly<Record<K, Contender>>,
-  { rounds = 15, repeats = 5 } = {},
+  { rounds = 15, repeats = 10, settleMs = 30 } = {},
 ): Record<K, number[]> {
   const names = Object.keys(contenders) as K[];
   const samples = Object.fromEntries(names.map((n) => [n, [] as number[]])) as Record<K, number[]>;
   for (let round = 0; round < rounds; round++)
     for (const name of names) {
-      contenders[name](1);
+      const start = performance.now();
+      do contenders[name](1);
+      while (performance.now() - start < settleMs);
       samples[name].push(...Array.from(contenders[name](repeats)));
     }
   return samples;
