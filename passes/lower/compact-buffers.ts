@@ -71,7 +71,13 @@ function place(b: Buffer, s: Stmt, loops: readonly For[]): Stmt {
       return seq([...s.body.slice(0, first), placed, ...s.body.slice(last + 1)]);
     }
     case "for":
-      if (s.loopKind === "vectorized" || s.loopKind === "tensorized" || s.loopKind === "thread" || carries(s, b.id, loops)) return allocate(b, s);
+      if (
+        s.loopKind === "vectorized" ||
+        s.loopKind === "tensorized" ||
+        s.loopKind === "thread" ||
+        carries(s, b.id, loops)
+      )
+        return allocate(b, s);
       return { ...s, body: place(b, s.body, [...loops, s]) };
     case "allocate":
       return { ...s, body: place(b, s.body, loops) };
