@@ -1,5 +1,5 @@
 /** This machine as a target, and the compile workers that every compilation shares. */
-import { UnavailableError } from "../../ir/support/errors.ts";
+import { UnavailableError, UsageError } from "../../ir/support/errors.ts";
 import { featuresOf, hostTarget, parseTarget, withFeatures } from "../../ir/target/parse.ts";
 import { lanesOf, type Target } from "../../ir/target/target.ts";
 import { CompilePool } from "../../native/compile-pool.ts";
@@ -49,8 +49,19 @@ export function machineOf(target: Target): Machine {
 
 /** The process-wide pool of compile workers; started at first use, never keeps the process alive. */
 export function sharedPool(): CompilePool {
-  pool ??= new CompilePool({ llvmOptions });
+  pool ??= new CompilePool({ llvmOptions, timeoutMs: compileLimitMs(process.env.TILEWRIGHT_COMPILE_MS) });
   return pool;
+}
+
+/** The longest that LLVM may take over one kernel; 0 for no limit, two minutes if not given. */
+export function compileLimitMs(given: string | undefined): number {
+  if (given === undefined || given === "") return 120_000;
+  const limit = Number(given);
+  if (Number.isFinite(limit) && limit >= 0) return limit;
+  throw new UsageError(
+    "usage/compile-limit",
+    `TILEWRIGHT_COMPILE_MS is a number of milliseconds, got ${JSON.stringify(given)}`,
+  );
 }
 
 /** The pre-allocation scheduler hoists broadcasts out of register tiles until they spill. */
