@@ -1,7 +1,7 @@
 /**
  * Replaces 3×3 convolutions of stride 1 by Winograd's algorithm where the model says it is faster. The tile size is
  * chosen by modelled cycles: multiplications, transforms, and the traffic of the inflated weights. Reassociates, with an
- * error of at most about 2e-5 of the largest output, so it does not run under strict math.
+ * error that tests hold below 5e-5 of the largest output, so it does not run under strict math.
  */
 import { attributesOf, GraphBuilder, valueOf } from "../../ir/graph/build.ts";
 import type { Graph, Node } from "../../ir/graph/graph.ts";

@@ -127,6 +127,11 @@ async function compileKernel(graph: Graph, group: Group, key: string, context: K
   return kernel;
 }
 
+/** While debugging, a recipe that breaks is an error; otherwise the next simpler recipe gives the same values. */
+function failOnRecipeBug(recipe: string, reason: string): void {
+  if (reason.startsWith("bug:")) throw new InternalError("runtime/recipe", `recipe ${recipe} broke: ${reason}`);
+}
+
 /** The stages of one group's way to LLVM IR. */
 export interface LoweredGroup {
   readonly program: Program;
@@ -146,7 +151,9 @@ export function lowerGroup(
 ): LoweredGroup {
   const { target, machine, threads, math, instruments = [] } = context;
   const built = buildGroupProgram(graph, group, { name: symbol, math });
-  const schedule = context.schedule === "none" ? undefined : defaultSchedule(built.program, { machine, threads });
+  const onRefusal = instruments.length > 0 ? failOnRecipeBug : undefined;
+  const schedule =
+    context.schedule === "none" ? undefined : defaultSchedule(built.program, { machine, threads, onRefusal });
   const flat = lowerProgram(schedule?.program ?? built.program, target, { target, options: {}, instruments });
   const { text, functions } = emitLlvm(flat, codegenTarget(target));
   const signature = functions.find((f) => f.name === symbol);
