@@ -8,10 +8,11 @@
 //
 // The last line is `N passed, N failed`, with `, N skipped` where tests were skipped. The status is 0 when none failed.
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { showProcesses } from "./hung.mjs";
 import { installPeers } from "./peers.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -22,6 +23,8 @@ const vitestArguments = argv.filter((a) => a !== "--tests" && a !== "--checks");
 
 /** A hanging test must not hang the command: the whole of vitest ends after this. */
 const testLimitMs = 20 * 60_000;
+/** Vitest ends a test after two minutes, unless its thread is blocked; then it is ended from outside. */
+const blockedLimitMs = 4 * 60_000;
 
 const counts = { passed: 0, failed: 0, skipped: 0 };
 const failures = [];
@@ -83,16 +86,44 @@ function staticChecks(hasPeers) {
   check("build (tsc)", "scripts/setup.mjs", ["--no-install"]);
 }
 
+/** Ends workers whose test has blocked them (see test/running.setup.ts), after showing where they stand. */
+function endBlockedWorkers(running) {
+  for (const name of readdirSync(running)) {
+    const path = join(running, name);
+    const { file, test, since } = readRecord(path);
+    if (since === undefined || Date.now() - since < blockedLimitMs) continue;
+    const pid = Number.parseInt(name, 10);
+    say(`\n${file}: ${test} has blocked its worker for ${blockedLimitMs / 60_000} minutes:\n${showProcesses(pid)}`);
+    failures.push(`${file}: ${test} blocked its worker`);
+    rmSync(path, { force: true });
+    try {
+      process.kill(pid, "SIGKILL");
+    } catch {
+      // It has ended by itself.
+    }
+  }
+}
+
+/** A record that is being written, or is gone, is read the next time. */
+function readRecord(path) {
+  try {
+    return JSON.parse(readFileSync(path, "utf8"));
+  } catch {
+    return {};
+  }
+}
+
 /** Runs vitest in a process group of its own, so that nothing it started outlives the limit. */
-function runVitest(report) {
+function runVitest(report, running) {
   const args = ["run", "--reporter=default", "--reporter=json", `--outputFile.json=${report}`, ...vitestArguments];
   return new Promise((resolve) => {
     const child = spawn(process.execPath, [join(root, "node_modules/vitest/vitest.mjs"), ...args], {
       cwd: root,
       stdio: "inherit",
       detached: true,
-      env: { CI: "1", ...process.env },
+      env: { CI: "1", ...process.env, TILEWRIGHT_TEST_RUNNING: running },
     });
+    const watch = setInterval(() => endBlockedWorkers(running), 5000);
     const stop = (signal) => {
       try {
         process.kill(-child.pid, signal);
@@ -102,11 +133,13 @@ function runVitest(report) {
     };
     const timer = setTimeout(() => {
       failures.push(`the tests did not end within ${testLimitMs / 60_000} minutes`);
+      say(showProcesses(child.pid));
       stop("SIGKILL");
     }, testLimitMs);
     for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => stop(signal));
     child.on("close", (status) => {
       clearTimeout(timer);
+      clearInterval(watch);
       resolve(status ?? 1);
     });
     child.on("error", (error) => {
@@ -145,7 +178,9 @@ async function tests() {
   const folder = mkdtempSync(join(tmpdir(), "tilewright-test-"));
   try {
     const report = join(folder, "report.json");
-    countTests(report, await runVitest(report));
+    const running = join(folder, "running");
+    mkdirSync(running);
+    countTests(report, await runVitest(report, running));
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
