@@ -28,7 +28,8 @@ import {
   checkTrace,
   decodeArgs,
   encodeArgs,
-  encodeResults,
+  encodeResult,
+  givenNames,
   handleKey,
   isSample,
   namesOf,
@@ -255,7 +256,7 @@ export class Schedule {
     const step = this.#step();
     for (const [k, h] of handles.entries()) this.#origins.set(handleKey(h), { step, result: k });
     if (Array.isArray(result) && samplingNames.has(name)) this.#sampled.set(result, step);
-    const recorded = { primitive: name, args: encoded, results: encodeResults(result) };
+    const recorded = { primitive: name, args: encoded, result: encodeResult(result) };
     this.#trace = new Trace(this.#func, [...this.#trace.steps, recorded]);
     return result;
   }
@@ -330,7 +331,7 @@ export class Schedule {
     const last = this.#states.findLastIndex(exists);
     if (last < 0) return `${h.name} is not of this schedule`;
     const step = this.#trace.steps[last]!;
-    const into = step.results.map((r) => ("loop" in r ? r.loop : r.block));
+    const into = givenNames(step);
     const fate = pastTense[step.primitive];
     if (fate !== undefined && into.length > 0)
       return `${h.name} was ${fate} into ${into.join(", ")} at step ${last + 1}`;
@@ -340,6 +341,10 @@ export class Schedule {
   /** Splits a loop into two (`factor` is the inner extent) or more. @see primitive/split.ts */
   split(loop: LoopRef, options: { readonly factor: number; readonly tail: "peel" }): LoopRef[];
   split(loop: LoopRef, options: { readonly factor: number; readonly tail?: Tail }): [LoopRef, LoopRef];
+  split<const F extends readonly (number | null)[]>(
+    loop: LoopRef,
+    options: { readonly factors: F; readonly tail?: Exclude<Tail, "peel"> },
+  ): { -readonly [K in keyof F]: LoopRef };
   split(loop: LoopRef, options: SplitOptions): LoopRef[];
   split(loop: LoopRef, options: SplitOptions): LoopRef[] {
     return this.apply("split", argsFor("split", [loop, options])) as LoopRef[];

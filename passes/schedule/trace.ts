@@ -2,13 +2,11 @@
 import type { Program } from "../../ir/loop/program.ts";
 import { InputError } from "../../ir/support/errors.ts";
 import { rowNamed } from "./apply.ts";
-import { handlesIn, mapHandles } from "./arguments.ts";
+import { mapHandles } from "./arguments.ts";
 import type { BlockRef, LoopRef } from "./primitive.ts";
 import { samplingNames } from "./sampling.ts";
+import { malformed as bad, isObject, traceVersion, upToDate } from "./trace-versions.ts";
 import { blocksIn, loopRef, loopsAround, pathToLoop } from "./tree.ts";
-
-/** The version of the trace format that this compiler writes and reads. */
-export const traceVersion = 1;
 
 /**
  * A handle by stable names: the `result`-th handle that step `step` gave, or a block by name, or the loop at `depth`
@@ -29,13 +27,17 @@ export type EncodedValue =
   | readonly EncodedValue[]
   | { readonly [key: string]: EncodedValue };
 
-/** One application of a primitive: its arguments, and the names of the handles it gave. */
+/** The name of a handle that a step gave. */
+type GivenName = { readonly loop: string } | { readonly block: string };
+/** What a step gave: nothing, a handle, a list of handles, or the values that a sampling step drew. */
+type GivenNames = null | string | number | GivenName | readonly (GivenName | number)[];
+/** One application of a primitive: its arguments, and what it gave. */
 export interface TraceStep {
   readonly primitive: string;
   readonly args: { readonly [key: string]: EncodedValue };
-  readonly results: readonly ({ readonly loop: string } | { readonly block: string })[];
+  readonly result: GivenNames;
 }
-/** A trace as JSON. */
+/** A trace as JSON. `version` is that of the format. */
 export interface TraceJson {
   readonly version: number;
   readonly func: string;
@@ -63,13 +65,14 @@ export const encodeArgs = (program: Program, origins: Origins, args: object): Tr
 /** Arguments with handles as bare names, for messages (a handle may be dead). */
 export const namesOf = (args: object): TraceStep["args"] =>
   mapHandles(args, (h) => (h.kind === "loop" ? { loop: h.name } : { block: h.name })) as TraceStep["args"];
-/** Names of the handles in a result. */
-export const encodeResults = (result: unknown): TraceStep["results"] =>
-  handlesIn(result).map((h) => (h.kind === "loop" ? { loop: h.name } : { block: h.name }));
-
-const isObject = (v: unknown): v is Readonly<Record<string, unknown>> =>
-  typeof v === "object" && v !== null && !Array.isArray(v);
-const bad = (what: string): InputError => new InputError("trace/malformed", `this trace is malformed: ${what}`);
+/** A result with handles as bare names. */
+export const encodeResult = (result: unknown): TraceStep["result"] =>
+  (mapHandles(result, (h) => (h.kind === "loop" ? { loop: h.name } : { block: h.name })) ?? null) as GivenNames;
+const isName = (v: unknown): v is GivenName =>
+  isObject(v) && (typeof v.loop === "string" || typeof v.block === "string");
+/** The names of the handles that a step gave, in order. */
+export const givenNames = ({ result }: TraceStep): string[] =>
+  [result].flat().flatMap((v) => (isName(v) ? ["loop" in v ? v.loop : v.block] : []));
 
 /** Finds the handle that an encoded one stands for. `given` are the handles of each earlier step. */
 export function decodeHandle(
@@ -104,15 +107,15 @@ export function decodeArgs(program: Program, given: readonly (readonly (LoopRef 
   if (isEncodedHandle(v)) return decodeHandle(program, given, v);
   return Object.fromEntries(Object.entries(v).map(([k, x]) => [k, decodeArgs(program, given, x)]));
 }
-/** Checks the outer shape of a trace read from somewhere. @throws InputError `trace/…` */
+/** The trace that JSON of this or an older version says, its outer shape checked. @throws InputError `trace/…` */
 export function checkTrace(json: unknown): TraceJson {
-  if (!isObject(json)) throw bad("not an object");
-  if (json.version !== traceVersion)
-    throw new InputError("trace/version", `trace format ${String(json.version)} is not ${traceVersion}`);
-  if (typeof json.func !== "string" || !Array.isArray(json.steps)) throw bad("no function or no steps");
-  for (const s of json.steps)
+  const trace = upToDate(json);
+  if (typeof trace.func !== "string" || !Array.isArray(trace.steps)) throw bad("no function or no steps");
+  for (const s of trace.steps as unknown[]) {
     if (!isObject(s) || typeof s.primitive !== "string" || !isObject(s.args)) throw bad("a step lacks its primitive");
-  return json as unknown as TraceJson;
+    if (s.result === undefined) throw bad(`step ${s.primitive} does not say what it gave`);
+  }
+  return trace as unknown as TraceJson;
 }
 
 /** The steps so far; immutable. */
@@ -122,6 +125,11 @@ export class Trace {
   constructor(func: string, steps: readonly TraceStep[] = []) {
     this.func = func;
     this.steps = steps;
+  }
+  /** The trace that `toJSON` wrote, by this or an older compiler. @throws InputError `trace/malformed`, `trace/version` */
+  static fromJSON(json: unknown): Trace {
+    const { func, steps } = checkTrace(json);
+    return new Trace(func, steps);
   }
   /** The trace as data; `JSON.stringify` calls this. */
   toJSON(): TraceJson {
@@ -149,30 +157,44 @@ export function callText(step: Pick<TraceStep, "primitive" | "args">): string {
   return `${step.primitive}(${args.join(", ")})`;
 }
 
-/** Primitives whose methods give lists of loops, even of one. */
-const givesLists: ReadonlySet<string> = new Set(["split", "cutLoop", "peel", "loopPartition", "fission"]);
+/** How many results of a step the types of its method promise; the others may be undefined for what a compiler knows. */
+function promised({ primitive, args, result }: TraceStep): number {
+  if (givesAsManyAsItFinds.has(primitive) || args.tail === "peel") return 0;
+  if (primitive !== "split") return [result].flat().length;
+  if (args.factors === undefined) return 2;
+  return Array.isArray(args.factors) ? args.factors.length : 0;
+}
+const givesAsManyAsItFinds: ReadonlySet<string> = new Set(["sampleComputeLocation", "peel", "loopPartition"]);
 
 class SourceWriter {
   readonly #names = new Set<string>(["s"]);
   readonly #given: string[][] = [];
   readonly #lines: string[] = [];
   readonly #samples = new Map<number, string>();
+  /** The line of a step whose results need a proof that they are there, by name; a use adds it. */
+  readonly #unproven = new Map<string, { readonly line: number; readonly primitive: string }>();
+  readonly #proofs: { readonly line: number; readonly text: string }[] = [];
   write(steps: readonly TraceStep[]): string {
     for (const step of steps) this.#step(step);
-    return this.#lines.join("\n");
+    return this.#lines
+      .flatMap((l, k) => [l, ...this.#proofs.filter((p) => p.line === k).map((p) => p.text)])
+      .join("\n");
   }
   #step(step: TraceStep): void {
     const call = this.#call(step);
-    const names = step.results.map((r) => this.#fresh("loop" in r ? r.loop : r.block));
+    const names = givenNames(step).map((n) => this.#fresh(n));
     this.#given.push(names);
-    if (samplingNames.has(step.primitive) && names.length === 0) {
-      const name = this.#fresh(`sampled_${this.#given.length}`);
-      this.#samples.set(this.#given.length, name);
-      this.#lines.push(`const ${name} = ${call};`);
-      return;
-    }
-    const list = names.length === 1 && !givesLists.has(step.primitive) ? names[0] : `[${names.join(", ")}]`;
-    this.#lines.push(names.length === 0 ? `${call};` : `const ${list} = ${call};`);
+    const line = this.#lines.length;
+    for (const n of names.slice(promised(step))) this.#unproven.set(n, { line, primitive: step.primitive });
+    this.#lines.push(`${this.#binding(step, names)}${call};`);
+  }
+  /** `const x = `, `const [x, y] = `, or nothing. */
+  #binding({ primitive, result }: TraceStep, names: readonly string[]): string {
+    if (names.length > 0) return `const ${Array.isArray(result) ? `[${names.join(", ")}]` : names[0]} = `;
+    if (!samplingNames.has(primitive)) return "";
+    const name = this.#fresh(`sampled_${this.#given.length}`);
+    this.#samples.set(this.#given.length, name);
+    return `const ${name} = `;
   }
   /** The method's arguments: in the order of the primitive's shape, lists of loops spread, options of split together. */
   #call({ primitive, args }: TraceStep): string {
@@ -195,9 +217,18 @@ class SourceWriter {
       .join(", ")} }`;
   }
   #handle(h: EncodedHandle): string {
-    if ("step" in h) return this.#given[h.step - 1]![h.result]!;
+    if ("step" in h) return this.#result(this.#given[h.step - 1]![h.result]!);
     if ("block" in h) return `s.block(${JSON.stringify(h.block)})`;
     return `s.loopAt(${JSON.stringify(h.of)}, ${h.depth})`;
+  }
+  #result(name: string): string {
+    const unproven = this.#unproven.get(name);
+    if (unproven) {
+      const text = `if (!${name}) throw new Error("${unproven.primitive} gave no ${name}");`;
+      this.#proofs.push({ line: unproven.line, text });
+      this.#unproven.delete(name);
+    }
+    return name;
   }
   #fresh(name: string): string {
     const base = /^[A-Za-z_$][\w$]*$/.test(name) && !reserved.has(name) ? name : `h_${name.replace(/\W/g, "_")}`;

@@ -63,7 +63,7 @@ s.annotate(C_init, "hint", [1, 2]);`);
     const program = matmul(4, 4, 4);
     const bad = (json: unknown) => codeOf(() => replay(program, json as never));
     expect(bad([])).toBe("trace/malformed");
-    expect(bad({ version: 2, func: "matmul", steps: [] })).toBe("trace/version");
+    expect(bad({ version: 99, func: "matmul", steps: [] })).toBe("trace/version");
     expect(bad({ version: 1, func: "matmul", steps: [{}] })).toBe("trace/malformed");
     const step = (args: object, primitive = "parallel") => ({
       version: 1,
