@@ -25,6 +25,7 @@ import { IdSource, type VarId } from "../../../ir/support/ids.ts";
 import { accessesIn, blockAccesses, regionCovers, regionOf, unionRegions } from "../../../passes/analysis/accesses.ts";
 import { extentRanges, type Interval } from "../../../passes/analysis/interval.ts";
 import { sameExpr } from "../../../passes/analysis/order.ts";
+import { share } from "../../property/support/share.ts";
 
 const ids = new IdSource();
 const [io, ii, j, v] = ["io", "ii", "j", "v"].map((n) => variable(ids, n)) as [
@@ -116,7 +117,7 @@ describe("regionOf", () => {
           }
         },
       ),
-      { numRuns: 1000, seed: 31 },
+      { numRuns: share(1000), seed: 31 },
     );
   });
 

@@ -24,6 +24,7 @@ import { IdSource, type VarId } from "../../../ir/support/ids.ts";
 import type { Access } from "../../../passes/analysis/access.ts";
 import { accessesIn } from "../../../passes/analysis/accesses.ts";
 import { carriedBy, type Dependence, dependences, permutationLegal } from "../../../passes/analysis/dependence.ts";
+import { share } from "../../property/support/share.ts";
 
 type Env = ReadonlyMap<VarId, number>;
 const valueOf = (e: Expr, env: Env): number => Number(evaluateExpr(e, env));
@@ -161,7 +162,7 @@ describe("dependences", () => {
           }
         }
       }),
-      { numRuns: 2000, seed: 20260801 },
+      { numRuns: share(2000), seed: 20260801 },
     );
     console.log(
       `${reported} reported, ${claimed} called exact, ${real} exist (${((100 * real) / reported).toFixed(1)} %), ${(spent / 2).toFixed(0)} µs a nest`,
@@ -185,7 +186,7 @@ describe("dependences", () => {
         legal++;
         expect(turned).toBeUndefined();
       }),
-      { numRuns: 600, seed: 7 },
+      { numRuns: share(600), seed: 7 },
     );
     console.log(`${legal} permutations accepted of ${kept} that keep every conflict's order`);
     expect(legal / kept).toBeGreaterThan(0.9);
@@ -205,7 +206,7 @@ describe("dependences", () => {
           expect(carried).toBeUndefined();
         }
       }),
-      { numRuns: 500, seed: 8 },
+      { numRuns: share(500), seed: 8 },
     );
   });
 

@@ -38,6 +38,7 @@ import {
 } from "../../../passes/analysis/interval.ts";
 import { sameExpr } from "../../../passes/analysis/order.ts";
 import { indexSimplifier, simplify } from "../../../passes/simplify/index.ts";
+import { share } from "../../property/support/share.ts";
 
 const ids = new IdSource();
 const [i, j, k] = ["i", "j", "k"].map((n) => variable(ids, n)) as [Var, Var, Var];
@@ -142,10 +143,10 @@ function checkSimplified(e: Expr): void {
 
 describe("simplify keeps values and is idempotent", () => {
   it("on index expressions", () => {
-    fc.assert(fc.property(indexExpr, checkSimplified), { numRuns: 3000, seed: 11 });
+    fc.assert(fc.property(indexExpr, checkSimplified), { numRuns: share(3000), seed: 11 });
   });
   it("on conditions", () => {
-    fc.assert(fc.property(condition, checkSimplified), { numRuns: 2000, seed: 12 });
+    fc.assert(fc.property(condition, checkSimplified), { numRuns: share(2000), seed: 12 });
   });
 
   it("on vectors of indices", () => {
@@ -169,7 +170,7 @@ describe("simplify keeps values and is idempotent", () => {
         for (const env of assignments) expect(evaluateVector(next, env)).toEqual(evaluateVector(e, env));
         expect(simplify(next, ranges)).toBe(next);
       }),
-      { numRuns: 300, seed: 13 },
+      { numRuns: share(300), seed: 13 },
     );
   });
 
@@ -210,7 +211,7 @@ describe("simplify keeps values and is idempotent", () => {
         }
         expect(simplify(next)).toBe(next);
       }),
-      { numRuns: 1500, seed: 14 },
+      { numRuns: share(1500), seed: 14 },
     );
   });
 
@@ -242,7 +243,7 @@ describe("simplify keeps values and is idempotent", () => {
             expect(Object.is(evaluateExpr(next, env), evaluateExpr(e, env)), `${show(e)} ⇒ ${show(next)}`).toBe(true);
           }
       }),
-      { numRuns: 1500, seed: 15 },
+      { numRuns: share(1500), seed: 15 },
     );
   });
 });
@@ -257,7 +258,7 @@ describe("intervals", () => {
           if (v < r.min || v > r.max) throw new Error(`${show(e)} = ${v} is not in [${r.min}, ${r.max}]`);
         }
       }),
-      { numRuns: 3000, seed: 21 },
+      { numRuns: share(3000), seed: 21 },
     );
   });
   it("are exact for affine expressions", () => {
@@ -268,7 +269,7 @@ describe("intervals", () => {
         const values = assignments.map((env) => Number(evaluateExpr(e, env)));
         expect(intervalOf(e, ranges)).toEqual({ min: Math.min(...values), max: Math.max(...values) });
       }),
-      { numRuns: 300, seed: 22 },
+      { numRuns: share(300), seed: 22 },
     );
   });
   it("prove divisibility and equality only where they hold", () => {
@@ -279,7 +280,7 @@ describe("intervals", () => {
         if (proveEqual(a, b, ranges))
           for (const env of assignments) expect(evaluateExpr(a, env)).toBe(evaluateExpr(b, env));
       }),
-      { numRuns: 2000, seed: 23 },
+      { numRuns: share(2000), seed: 23 },
     );
     expect(proveDivides(8, add(mul(i, 24), mul(floordiv(j, 2), 8)), ranges)).toBe(true);
     expect(proveEqual(j, add(mul(floordiv(j, 4), 4), floormod(j, 4)), ranges)).toBe(true);

@@ -38,6 +38,7 @@ import type { Program, Stmt } from "../../../ir/loop/program.ts";
 import { IdSource } from "../../../ir/support/ids.ts";
 import { verifyProgram } from "../../../ir/verify/verify.ts";
 import { simplifyProgram, simplifyStmt } from "../../../passes/simplify/index.ts";
+import { share } from "../../property/support/share.ts";
 
 const one = constant(float32, 1);
 
@@ -123,7 +124,7 @@ describe("simplifyProgram", () => {
         const issues = (q: Program): string[] => verifyProgram(q).map((issue) => issue.rule);
         if (issues(p).length === 0) expect(issues(next)).toEqual([]);
       }),
-      { numRuns: 1500, seed: 41 },
+      { numRuns: share(1500), seed: 41 },
     );
   });
 });
