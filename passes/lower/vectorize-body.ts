@@ -136,7 +136,7 @@ interface ReductionStore {
 }
 const reductionOps: ReadonlySet<string> = new Set(["add", "mul", "min", "max", "and", "or"]);
 /** `b[i] = b[i] op update`, either way round; `update` must not read the element. */
-function reductionOf(s: Store): ReductionStore | undefined {
+export function reductionOf(s: Store): ReductionStore | undefined {
   if (s.value.kind !== "binary" || !reductionOps.has(s.value.op)) return undefined;
   const { op, a, b } = s.value;
   const target = s.indices.map(exprKey).join();

@@ -19,6 +19,7 @@ import { substituteStmt } from "./substitute.ts";
 import { renameLocals } from "./unroll-loops.ts";
 import { vectorizeStmt } from "./vectorize-body.ts";
 import type { VectorContext } from "./vectorize-context.ts";
+import { vectorizeReduction } from "./vectorize-reduction.ts";
 
 /** Chunks up to this number are written out one after the other; more become a loop. */
 const maxInlineChunks = 8;
@@ -68,8 +69,10 @@ function vectorize(loop: For, lanes: number, ids: IdSource): Stmt {
   if (extent <= 0) return emptyStmt;
   const chunks: Stmt[] = [];
   const whole = Math.floor(extent / lanes);
-  if (whole > maxInlineChunks) chunks.push(chunkLoop(loop, lanes, index(whole), ids));
-  let start = whole > maxInlineChunks ? whole * lanes : 0;
+  const reduced = vectorizeReduction(loop, lanes, whole, ids);
+  if (reduced) chunks.push(reduced);
+  else if (whole > maxInlineChunks) chunks.push(chunkLoop(loop, lanes, index(whole), ids));
+  let start = reduced || whole > maxInlineChunks ? whole * lanes : 0;
   while (start < extent) {
     const width = Math.min(lanes, 2 ** Math.floor(Math.log2(extent - start)));
     const body = start === 0 ? loop.body : renameLocals(loop.body, ids);

@@ -11,7 +11,7 @@ import { scheduleElementwise } from "./elementwise.ts";
 import { inlineStages } from "./inline.ts";
 import { scheduleMatmul } from "./matmul.ts";
 import type { Recipe, RecipeContext } from "./recipe.ts";
-import { scheduleReductions } from "./reduction.ts";
+import { scheduleReductions, scheduleSlices } from "./reductions.ts";
 import { stagesOf } from "./structure.ts";
 import { scheduleWinograd } from "./winograd.ts";
 
@@ -19,6 +19,7 @@ const recipes: readonly Recipe[] = [
   scheduleWinograd,
   scheduleConvolution,
   scheduleMatmul,
+  scheduleSlices,
   scheduleReductions,
   scheduleElementwise,
 ];

@@ -16,6 +16,15 @@ export interface Machine {
   readonly fmaPerCycle: number;
 }
 
+/** A processor with AVX-512, for recipes that are told of no machine. */
+export const genericMachine: Machine = {
+  lanes: 16,
+  registers: 32,
+  l1Bytes: 32 << 10,
+  l2Bytes: 1 << 20,
+  fmaPerCycle: 2,
+};
+
 /** A register tile: `points` pixels or rows by `vectors` vectors of channels or columns. */
 export interface RegisterTile {
   readonly points: number;

@@ -1,13 +1,23 @@
 /** What a recipe is, and what it is told. */
 import type { Schedule } from "../schedule.ts";
-import type { Machine } from "./plan.ts";
+import { genericMachine, type Machine } from "./plan.ts";
 
-export interface RecipeContext {
+/** What the caller of a recipe may say; the default is one thread of a processor with 16 lanes (`genericMachine`). */
+export interface RecipeOptions {
+  readonly machine?: Machine;
+  readonly threads?: number;
+}
+/** What a recipe goes by. */
+export interface RecipeContext extends RecipeOptions {
   readonly machine: Machine;
   readonly threads: number;
   /** Hears of a recipe that refused a program, and why; the next simpler one takes over. */
   readonly onRefusal?: (recipe: string, reason: string) => void;
 }
+export const contextOf = ({ machine = genericMachine, threads = 1 }: RecipeOptions): RecipeContext => ({
+  machine,
+  threads,
+});
 
 /** Whether a recipe applies; `schedule` may throw a ScheduleError, after which the next recipe starts afresh. */
 export interface Recipe {

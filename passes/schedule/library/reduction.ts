@@ -1,154 +1,105 @@
-/**
- * Reductions and normalizations: stages that reduce rows (softmax, layer normalization, means) run row by row with the
- * row's data in cache; a reduction whose innermost axis is spatial is vectorized along that axis.
- */
+/** A reduction on its own: along contiguous data with vectors of partial results, or vectorized along a spatial axis. */
 import { constantValue } from "../../../ir/expr/build.ts";
 import type { Block } from "../../../ir/loop/program.ts";
 import type { BlockRef, LoopRef } from "../primitive.ts";
 import type { Schedule } from "../schedule.ts";
-import { findBlock, loopRef } from "../tree.ts";
-import { parallelOuter, vectorizeContiguous, vectorizeHalos } from "./common.ts";
-import { scheduleElementwiseBlock } from "./elementwise.ts";
-import type { Recipe, RecipeContext } from "./recipe.ts";
-import { isParam, loopOfAxis, type Stage, stagesOf } from "./structure.ts";
+import { loopRef } from "../tree.ts";
+import { parallelOuter } from "./common.ts";
+import { fuseContiguous, variableOf, walksLine } from "./contiguous.ts";
+import { largestDivisor } from "./plan.ts";
+import { contextOf, type RecipeOptions } from "./recipe.ts";
+import { loopOfAxis } from "./structure.ts";
 
-export const scheduleReductions: Recipe = { name: "reductions", applies, schedule };
-
-function applies(s: Schedule): boolean {
-  const stages = stagesOf(s.program);
-  return stages.some((t) => t.kind === "reduction") && stages.every((t) => t.kind !== "ordered");
-}
-
-function schedule(s: Schedule, context: RecipeContext): void {
-  const stages = stagesOf(s.program).filter((t) => t.kind !== "halo");
-  const last = stages.at(-1)!;
-  const rows = last.kind === "elementwise" ? gatherRows(s, stages, last) : 0;
-  for (const stage of stages) {
-    if (stage.kind === "reduction") scheduleReduce(s, s.block(stage.block.name), rows, context);
-    else if (rows > 0) vectorizeInner(s, s.block(stage.block.name), rows, context);
-    else scheduleElementwiseBlock(s, s.block(stage.block.name), context);
-  }
-  if (rows > 0) {
-    const outer = s.loops(s.block(last.block.name)).slice(0, rows);
-    parallelOuter(s, outer, context.threads, workOf(stages) / outer.reduce((p, l) => p * (s.extent(l) ?? 1), 1));
-  }
-  vectorizeHalos(s, context.machine);
-}
-const workOf = (stages: readonly Stage[]): number =>
-  stages.reduce((total, t) => total + t.block.iterVars.reduce((p, v) => p * (constantValue(v.extent) ?? 1), 1), 0);
-
-/** Computes every earlier stage inside the row loops of the last one; gives how many loops those are. */
-function gatherRows(s: Schedule, stages: readonly Stage[], last: Stage): number {
-  const ref = s.block(last.block.name);
-  const rows = sharedRows(stages, last);
-  if (rows === 0) return 0;
-  const f = s.program.functions[0]!;
-  if (stages.slice(0, -1).some((t) => t.writes.some((b) => isParam(f, b)))) return 0;
-  const at = s.loops(ref)[rows - 1]!;
-  for (const stage of stages.slice(0, -1).reverse()) {
-    const args = { block: s.block(stage.block.name), loop: at };
-    if (s.probe("computeAt", args) !== undefined) return 0;
-    s.computeAt(args.block, args.loop);
-  }
-  return rows;
-}
-/** Leading axes that every stage has as spatial axes of the same extent. */
-function sharedRows(stages: readonly Stage[], last: Stage): number {
-  const extents = last.block.iterVars.map((v) => constantValue(v.extent));
-  let shared = Math.max(0, extents.length - 1);
-  for (const t of stages) {
-    if (t === last) continue;
-    let n = 0;
-    while (
-      n < shared &&
-      t.block.iterVars[n]?.kind === "spatial" &&
-      constantValue(t.block.iterVars[n]!.extent) === extents[n]
-    )
-      n++;
-    shared = Math.min(shared, n);
-  }
-  return shared;
-}
-
-/** Vectorizes an element-wise stage inside its row. */
-function vectorizeInner(s: Schedule, ref: BlockRef, rows: number, { machine }: RecipeContext): void {
-  const inner = s.loops(ref).slice(rows).at(-1);
-  if (inner && s.extent(inner)! > 1 && s.probe("vectorize", { loop: inner }) === undefined)
-    vectorizeContiguous(s, inner, machine);
-}
-
-/** One reduction: over contiguous data with vector accumulators, or vectorized along a spatial axis. */
-function scheduleReduce(s: Schedule, ref: BlockRef, rows: number, context: RecipeContext): void {
-  const block = findBlock(s.program, ref.id)!;
-  const spatial = ownLoops(s, block, "spatial", rows);
-  const reductions = ownLoops(s, block, "reduction", rows);
-  if (reductions.length === 0) return;
+/**
+ * Schedules one reduction (a sum, a maximum …): a block alone in its nest, or what of its nest lies below depth `from`.
+ *
+ * What lies side by side in memory decides. If these are elements of one result (sums of rows), the reduction loops that
+ * walk memory in a line become one, and its iterations become lanes; the lanes' partial results are combined at the end.
+ * If they are different results (sums of columns), the lanes are results: a step adds one vector to another, and several
+ * steps are written out, so that a vector of results is loaded and stored once for all of them. Where neither fills the
+ * threads, one long reduction is cut into parts that are reduced at the same time (`rfactor`), which changes the order of
+ * additions and is refused under strict math.
+ * @throws ScheduleError with the rule of a primitive
+ */
+export function reduction(s: Schedule, block: BlockRef | string, options: RecipeOptions = {}, from = 0): void {
+  const ref = typeof block === "string" ? s.block(block) : block;
+  const { machine, threads } = contextOf(options);
+  const spatial = ownLoops(s, ref, "spatial", from);
+  const reduced = ownLoops(s, ref, "reduction", from);
+  if (reduced.length === 0) return;
   const lane = spatial.at(-1);
-  const alongLane = lane !== undefined && s.extent(lane)! >= 4 && spatialIsInnermost(block);
-  if (alongLane) reduceAlongLane(s, ref, lane, spatial, reductions, context);
-  else reduceRow(s, ref, reductions, context);
-  if (rows === 0) {
-    const outer = s.loops(ref).filter((l) => spatial.some((o) => o.id === l.id));
-    const leading = s.loops(ref).slice(0, outer.length);
-    if (
-      leading.length === outer.length &&
-      leading.every((l, i) => l.id === outer[i]!.id) &&
-      outer.length > 0 &&
-      s.probe("parallel", { loop: leading[0]! }) === undefined
-    )
-      parallelOuter(
-        s,
-        [leading[0]!],
-        context.threads,
-        workOf([{ block, kind: "reduction", writes: [], reads: [] }]) / (s.extent(leading[0]!) ?? 1),
-      );
-  }
+  const variable = lane && variableOf(s.describe(ref), lane);
+  const columns = variable && s.extent(lane)! >= 4 && walksLine(s.describe(ref), variable);
+  const parts = from === 0 && spatial.length === 0 && threads > 1 ? partial(s, ref, reduced, threads) : undefined;
+  if (columns) reduceColumns(s, ref, spatial, reduced, machine.lanes);
+  else reduceRows(s, parts ?? ref, reduced.length);
+  if (from > 0) return;
+  const [outer] = s.loops(parts ?? ref);
+  if (outer && s.probe("parallel", { loop: outer }) === undefined)
+    parallelOuter(s, [outer], threads, workOf(s.describe(parts ?? ref)) / (s.extent(outer) ?? 1));
 }
-function ownLoops(s: Schedule, block: Block, kind: string, rows: number): LoopRef[] {
-  const inner = new Set(
-    s
-      .loops({ kind: "block", id: block.id, name: block.name })
-      .slice(rows)
-      .map((l) => l.id),
-  );
+
+/** Iterations of a block. */
+export const workOf = (b: Block): number => b.iterVars.reduce((p, v) => p * (constantValue(v.extent) ?? 1), 1);
+
+/** The loops of a block, from depth `from` on, that drive its variables of a kind, in the order of the variables. */
+function ownLoops(s: Schedule, ref: BlockRef, kind: string, from: number): LoopRef[] {
+  const inner = s.loops(ref).slice(from);
+  const block = s.describe(ref);
   const found = block.iterVars.flatMap((v, i) => {
     const l = v.kind === kind ? loopOfAxis(s.program, block, i) : undefined;
-    return l && inner.has(l.var.id) ? [loopRef(l)] : [];
+    return l && inner.some((x) => x.id === l.var.id) ? [loopRef(l)] : [];
   });
   return [...new Map(found.map((l) => [l.id, l])).values()];
 }
-/** Whether the main operand's last index is a spatial axis of the block (so lanes are contiguous along it). */
-function spatialIsInnermost(block: Block): boolean {
-  const lastSpatial = block.iterVars.filter((v) => v.kind === "spatial").at(-1);
-  const own = new Set(block.writes.map((r) => r.buffer.id));
-  const main = block.reads.filter((r) => !own.has(r.buffer.id)).sort((a, b) => b.ranges.length - a.ranges.length)[0];
-  const index = main?.ranges.at(-1)?.min;
-  return lastSpatial !== undefined && index?.kind === "var" && index.id === lastSpatial.var.id;
+
+/** Lanes are elements of one result: the innermost `count` loops reduce. */
+function reduceRows(s: Schedule, ref: BlockRef, count: number): void {
+  const at = s.loops(ref).length - count;
+  const k = fuseContiguous(s, ref, at);
+  s.decomposeReduction(ref, s.loops(ref)[at]!);
+  if (s.extent(k)! > 1 && s.probe("vectorize", { loop: k }) === undefined) s.vectorize(k);
 }
-function reduceAlongLane(
+
+/** Lanes are results: reduction steps outside, eight of them written out where vectors are whole. */
+function reduceColumns(
   s: Schedule,
   ref: BlockRef,
-  lane: LoopRef,
   spatial: readonly LoopRef[],
-  reductions: readonly LoopRef[],
-  { machine }: RecipeContext,
+  reduced: readonly LoopRef[],
+  lanes: number,
 ): void {
+  const lane = spatial.at(-1)!;
   const extent = s.extent(lane)!;
-  let vector = lane;
-  const outer = [...spatial.slice(0, -1)];
-  if (extent > machine.lanes) {
-    const [o, v] = s.split(lane, { factor: machine.lanes, tail: extent % machine.lanes === 0 ? "exact" : "guard" });
-    outer.push(o);
-    vector = v;
+  const steps = largestDivisor(s.extent(reduced.at(-1)!)!, 8);
+  const blocked = extent > 4 * lanes && extent % lanes === 0 && steps > 1;
+  if (!blocked) {
+    s.reorder(...spatial.slice(0, -1), ...reduced, lane);
+    vectorizeWithInit(s, ref, reduced[0]!, lane);
+    return;
   }
-  s.reorder(...outer, ...reductions, vector);
-  const init = s.decomposeReduction(ref, reductions[0]!);
-  s.vectorize(vector);
+  const [vector, inVector] = s.split(lane, { factor: lanes, tail: "exact" });
+  const [outer, step] = s.split(reduced.at(-1)!, { factor: steps, tail: "exact" });
+  const order = [...reduced.slice(0, -1), outer];
+  s.reorder(...spatial.slice(0, -1), ...order, vector, step, inVector);
+  vectorizeWithInit(s, ref, order[0]!, inVector);
+  s.unroll(step);
+}
+function vectorizeWithInit(s: Schedule, ref: BlockRef, top: LoopRef, lane: LoopRef): void {
+  const init = s.decomposeReduction(ref, top);
+  s.vectorize(lane);
   s.vectorize(s.loops(init).at(-1)!);
 }
-function reduceRow(s: Schedule, ref: BlockRef, reductions: readonly LoopRef[], { machine }: RecipeContext): void {
-  s.decomposeReduction(ref, reductions[0]!);
-  const k = reductions.at(-1)!;
-  if (s.probe("vectorize", { loop: k }) !== undefined) return;
-  vectorizeContiguous(s, k, machine);
+
+/** Elements below which one thread reduces alone. */
+const worthParts = 200_000;
+
+/** Cuts a reduction of everything into a part for each thread; gives their block. */
+function partial(s: Schedule, ref: BlockRef, reduced: readonly LoopRef[], threads: number): BlockRef | undefined {
+  if (workOf(s.describe(ref)) < worthParts) return undefined;
+  const k = fuseContiguous(s, ref, s.loops(ref).length - reduced.length);
+  const extent = s.extent(k)!;
+  if (extent % threads !== 0) return undefined;
+  const [part] = s.split(k, { factor: extent / threads, tail: "exact" });
+  return s.probe("rfactor", { loop: part, factorAxis: 0 }) === undefined ? s.rfactor(part, 0) : undefined;
 }

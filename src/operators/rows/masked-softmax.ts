@@ -1,8 +1,8 @@
 /** The inner steps of attention, in our own domain: masking of scores, and a softmax that gives 0 where all is masked. */
-import { add, and, cast, compare, div, index, select, sub } from "../../../ir/expr/build.ts";
+import { add, and, cast, compare, index, mul, select, sub } from "../../../ir/expr/build.ts";
 import type { Expr } from "../../../ir/expr/expr.ts";
 import type { Tensor } from "../../../ir/loop/compute.ts";
-import { broadcastAt, exp, guard, like, workingType } from "../expressions.ts";
+import { broadcastAt, exp, guard, like, reciprocal, workingType } from "../expressions.ts";
 import { type ComputeContext, type NodeContext, type OperatorRow, ownDomain, type StaticType } from "../row.ts";
 import { broadcastDims, checkType, floats, scalarOfOnnx } from "../shape-rules.ts";
 import { layoutOption, outputStage, reduceStage, wide } from "../stages.ts";
@@ -109,7 +109,7 @@ function computeSoftmax(c: ComputeContext): Tensor[] {
     return select(compare("eq", s, like(s, 0)), like(s, 1), s);
   };
   return [
-    outputStage(c, "softmax", (...i) => div(powers.at(...i), divisor(i.slice(0, last))), {
+    outputStage(c, "softmax", (...i) => mul(powers.at(...i), reciprocal(divisor(i.slice(0, last)))), {
       annotations: annotations("normalize"),
     }),
   ];

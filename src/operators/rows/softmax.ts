@@ -1,9 +1,9 @@
 /** Softmax, LogSoftmax and Hardmax: along one axis since opset 13, over all axes from `axis` on before. */
-import { compare, constant, div, select, sub } from "../../../ir/expr/build.ts";
+import { compare, constant, mul, select, sub } from "../../../ir/expr/build.ts";
 import { dtype } from "../../../ir/expr/dtype.ts";
 import type { Expr } from "../../../ir/expr/expr.ts";
 import type { Tensor } from "../../../ir/loop/compute.ts";
-import { exp, like, linearIndex, literal, log, workingType } from "../expressions.ts";
+import { exp, like, linearIndex, literal, log, reciprocal, workingType } from "../expressions.ts";
 import type { ComputeContext, NodeContext, OperatorRow } from "../row.ts";
 import { checkType, floats, normalizeAxis, range } from "../shape-rules.ts";
 import { layoutOption, outputStage, reduceStage, wide } from "../stages.ts";
@@ -68,7 +68,7 @@ function computeSoftmax(c: ComputeContext): Tensor[] {
     options: { annotations: annotations("sum") },
   });
   const value = (i: readonly Expr[]): Expr =>
-    powers ? div(powers.at(...i), total.at(...s.keep(i))) : sub(shifted(i), log(total.at(...s.keep(i))));
+    powers ? mul(powers.at(...i), reciprocal(total.at(...s.keep(i)))) : sub(shifted(i), log(total.at(...s.keep(i))));
   return [outputStage(c, "softmax", (...i) => value(i), { annotations: annotations("normalize") })];
 }
 /** One where the first maximum of each slice lies, else zero. */

@@ -1,0 +1,82 @@
+/** How the accesses of a block walk memory along its loops. */
+import { constantValue } from "../../../ir/expr/build.ts";
+import type { Buffer, Expr } from "../../../ir/expr/expr.ts";
+import { freeVars, visit } from "../../../ir/expr/traverse.ts";
+import type { Block, IterVar } from "../../../ir/loop/program.ts";
+import { childExprs, visitStmt } from "../../../ir/loop/traverse.ts";
+import type { VarId } from "../../../ir/support/ids.ts";
+import { toAffine } from "../../analysis/affine.ts";
+import type { BlockRef, LoopRef } from "../primitive.ts";
+import type { Schedule } from "../schedule.ts";
+
+export interface Access {
+  readonly buffer: Buffer;
+  readonly indices: readonly Expr[];
+}
+/** Every load and store of a block. */
+export function accessesOf(block: Block): Access[] {
+  const result: Access[] = [];
+  visitStmt(block.body, (st) => {
+    if (st.kind === "store") result.push(st);
+    for (const e of childExprs(st))
+      visit(e, (n) => {
+        if (n.kind === "load") result.push(n);
+      });
+  });
+  return result;
+}
+/** Elements an access moves by when `v` grows by one; undefined when that is no constant. */
+export function strideAlong({ buffer, indices }: Access, v: VarId): number | undefined {
+  let stride = 0;
+  let step = 1;
+  for (let k = indices.length - 1; k >= 0; k--) {
+    const extent = constantValue(buffer.shape[k]!);
+    const index = indices[k]!;
+    if (freeVars(index).has(v)) {
+      const affine = toAffine(index);
+      if (!affine || extent === undefined) return undefined;
+      stride += (affine.terms.get(v) ?? 0) * (buffer.strides?.[k] ?? step);
+    }
+    step *= extent ?? Number.NaN;
+  }
+  return Number.isNaN(stride) ? undefined : stride;
+}
+/** Whether `outer` continues `inner` in every access: its stride is the inner extent times the inner stride. */
+function continues(accesses: readonly Access[], outer: IterVar, inner: IterVar): boolean {
+  const extent = constantValue(inner.extent);
+  if (extent === undefined) return false;
+  return accesses.every((a) => {
+    const [o, i] = [strideAlong(a, outer.var.id), strideAlong(a, inner.var.id)];
+    return o !== undefined && i !== undefined && o === extent * i;
+  });
+}
+/** Whether the block walks its largest operand, or one as large, element by element along the variable. */
+export function walksLine(block: Block, v: IterVar): boolean {
+  const own = new Set(block.writes.map((r) => r.buffer.id));
+  const operands = accessesOf(block).filter((a) => !own.has(a.buffer.id));
+  const rank = Math.max(...operands.map((a) => a.indices.length));
+  return operands.some((a) => a.indices.length === rank && Math.abs(strideAlong(a, v.var.id) ?? 0) === 1);
+}
+/** The iteration variable that a loop is, when it is one. */
+export const variableOf = (block: Block, loop: LoopRef): IterVar | undefined =>
+  block.iterVars.find((_, i) => {
+    const e = block.bindings[i]!;
+    return e.kind === "var" && e.id === loop.id;
+  });
+
+/** Fuses the innermost loops of a block, not those above depth `from`, as far as all accesses walk on through them. */
+export function fuseContiguous(s: Schedule, ref: BlockRef, from = 0): LoopRef {
+  const block = s.describe(ref);
+  const accesses = accessesOf(block);
+  const loops = s.loops(ref);
+  const variables = loops.map((l) => variableOf(block, l));
+  let first = loops.length - 1;
+  let inner = loops[first]!;
+  while (first > from) {
+    const [outer, last] = [variables[first - 1], variables[first]];
+    if (!outer || !last || outer.kind !== last.kind || !continues(accesses, outer, last)) break;
+    first--;
+    inner = s.fuse(loops[first]!, inner);
+  }
+  return inner;
+}

@@ -1,0 +1,74 @@
+/** Vectorized reductions of any length, against the loops they came from. */
+import { describe, expect, test } from "vitest";
+import { binary, buffer, cast, constant, load, mul, variable } from "../../../ir/expr/build.ts";
+import { dtype, type ScalarType } from "../../../ir/expr/dtype.ts";
+import { runProgram } from "../../../ir/interp/run.ts";
+import { forLoop, primFunc, program, seq, store } from "../../../ir/loop/build.ts";
+import type { Stmt } from "../../../ir/loop/program.ts";
+import { visitStmt } from "../../../ir/loop/traverse.ts";
+import { IdSource } from "../../../ir/support/ids.ts";
+import { vectorizeLoops } from "../../../passes/lower/vectorize-loops.ts";
+
+type Op = "add" | "mul" | "min" | "max";
+/** S[i] = S[i] op T[i·n + k], vectorized along k. */
+function reduction(n: number, op: Op, type: ScalarType, term: ScalarType = type) {
+  const ids = new IdSource();
+  const [T, S] = [buffer(ids, "T", term, [2 * n]), buffer(ids, "S", type, [2])];
+  const [i, k] = [variable(ids, "i"), variable(ids, "k")];
+  const element = load(T, [binary("add", mul(i, n), k)]);
+  const body = store(S, [i], binary(op, load(S, [i]), cast(type, element)));
+  const along = forLoop(k, n, body, { loopKind: "vectorized" });
+  const make = (inner: Stmt) =>
+    program(
+      [
+        primFunc({
+          name: "f",
+          params: [
+            { buffer: T, role: "input" },
+            { buffer: S, role: "output" },
+          ],
+          body: forLoop(i, 2, seq([store(S, [i], constant(dtype(type), 3)), inner])),
+        }),
+      ],
+      ids,
+    );
+  return { before: make({ ...along, loopKind: "serial" }), after: make(vectorizeLoops(along, 512, ids)) };
+}
+const lengths = [1, 2, 15, 16, 17, 31, 32, 33, 48, 64, 65, 100, 127, 128, 129, 197, 257, 300];
+
+describe("vectorized reductions", () => {
+  test.each(["add", "mul", "min", "max"] as const)("%s of integers is what the loop gives", (op) => {
+    for (const n of lengths) {
+      const { before, after } = reduction(n, op, "int32");
+      const inputs = {
+        T: Int32Array.from({ length: 2 * n }, (_, j) => ((j * 7919) % 23) - 11),
+      };
+      expect(runProgram(after, inputs).S, `${n}`).toEqual(runProgram(before, inputs).S);
+    }
+  });
+  test("sums of floats agree but for the order", () => {
+    for (const n of lengths) {
+      const { before, after } = reduction(n, "add", "float32");
+      const inputs = { T: Float32Array.from({ length: 2 * n }, (_, j) => Math.sin(j)) };
+      const [want, got] = [runProgram(before, inputs).S!, runProgram(after, inputs).S!];
+      for (const j of [0, 1]) expect(Math.abs(Number(want[j]) - Number(got[j])), `${n}`).toBeLessThan(n * 2 ** -22);
+    }
+  });
+  test("long ones keep four vectors of partial results, short ones none", () => {
+    const partials = (n: number): number | undefined => {
+      let lanes: number | undefined;
+      visitStmt(reduction(n, "add", "float32").after.functions[0]!.body, (s) => {
+        if (s.kind === "allocate") lanes = Number(s.buffer.shape[0]!.kind === "const" && s.buffer.shape[0]!.value);
+      });
+      return lanes;
+    };
+    expect([16, 32, 64, 128, 1000].map(partials)).toEqual([undefined, 16, 32, 64, 64]);
+  });
+  test("halves are rounded as before: no partial results", () => {
+    let allocations = 0;
+    visitStmt(reduction(256, "add", "float16").after.functions[0]!.body, (s) => {
+      if (s.kind === "allocate") allocations++;
+    });
+    expect(allocations).toBe(0);
+  });
+});
