@@ -3,6 +3,7 @@ export type { ScalarType } from "../ir/expr/dtype.ts";
 export type { Graph } from "../ir/graph/graph.ts";
 export type { MathPolicy, Program } from "../ir/loop/program.ts";
 export {
+  BoundsError,
   InputError,
   InternalError,
   ScheduleError,

@@ -1,5 +1,7 @@
 /** The entry point of a network: calls its kernels in order, with pointers into the arena, the constants and the io list. */
+
 import { UsageError } from "../../ir/support/errors.ts";
+import { boundsRecordDeclaration } from "./bounds.ts";
 
 /** Where an argument of a kernel is. `io` indexes the list of input and output pointers; offsets are in bytes. */
 export type EntryArgument =
@@ -17,9 +19,11 @@ export interface EntryOptions {
   readonly symbol?: string;
   /** Index in `io` of an int64 buffer that gets steps + 1 time stamps (nanoseconds of `tw_now`). */
   readonly profileIndex?: number;
+  /** Ends after the first step that found an access out of bounds, with its number (from 1) as the code. */
+  readonly checked?: boolean;
 }
 
-/** Writes `i32 tw_main(ptr rt, ptr arena, ptr constants, ptr io)`, which gives 0. */
+/** Writes `i32 tw_main(ptr rt, ptr arena, ptr constants, ptr io)`, which gives 0, or the number of a step that failed its checks. */
 export function emitEntry(steps: readonly EntryStep[], options: EntryOptions = {}): string {
   const { symbol = "tw_main", profileIndex } = options;
   const declared = new Map<string, number>();
@@ -37,10 +41,12 @@ export function emitEntry(steps: readonly EntryStep[], options: EntryOptions = {
   }
   const stamps = profileIndex === undefined ? undefined : io.get(profileIndex);
   const writer = new EntryWriter(lines, io);
+  if (options.checked) lines.push("  store i64 0, ptr @tw_bounds, align 8");
   if (stamps) writer.stamp(stamps, 0);
   steps.forEach((s, i) => {
     const args = s.args.map((a) => `ptr ${writer.pointer(a)}`);
     lines.push(`  call void @${checked(s.symbol)}(${["ptr %rt", ...args].join(", ")})`);
+    if (options.checked) lines.push(...stopIfFailed(i + 1));
     if (stamps) writer.stamp(stamps, i + 1);
   });
   const declarations = [...declared].map(
@@ -49,10 +55,20 @@ export function emitEntry(steps: readonly EntryStep[], options: EntryOptions = {
         .fill("ptr")
         .join(", ")})`,
   );
+  if (options.checked) declarations.push(boundsRecordDeclaration);
   if (stamps) declarations.push("declare i64 @tw_now()");
   const head = `define i32 @${checked(symbol)}(ptr %rt, ptr %arena, ptr %constants, ptr %io) nounwind {\nentry:`;
   return `${head}\n${lines.join("\n")}\n  ret i32 0\n}\n\n${declarations.join("\n")}\n`;
 }
+
+const stopIfFailed = (step: number): readonly string[] => [
+  `  %site${step} = load i64, ptr @tw_bounds, align 8`,
+  `  %failed${step} = icmp ne i64 %site${step}, 0`,
+  `  br i1 %failed${step}, label %stop${step}, label %step${step}`,
+  `stop${step}:`,
+  `  ret i32 ${step}`,
+  `step${step}:`,
+];
 
 function declareKernel(declared: Map<string, number>, s: EntryStep): void {
   const known = declared.get(checked(s.symbol));

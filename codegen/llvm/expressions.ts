@@ -173,6 +173,7 @@ function callValue(ctx: FunctionContext, e: Call): Value {
       return bitcastValue(ctx, e.args[0]!, e.dtype);
     case "prefetch":
     case "scheduleBarrier":
+    case "checkBounds":
       throw new UnsupportedError("codegen/hint-value", `${e.callee} is a statement; it has no value`);
     default:
       return assertNever(e.callee);

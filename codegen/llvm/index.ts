@@ -2,6 +2,7 @@
 import { constantValue } from "../../ir/expr/build.ts";
 import type { ScalarType } from "../../ir/expr/dtype.ts";
 import { bytesOf } from "../../ir/expr/dtype.ts";
+import { type CheckSite, checkSitesOf } from "../../ir/loop/check-site.ts";
 import type { ParamRole, PrimFunc, Program } from "../../ir/loop/program.ts";
 import { emitFunction } from "./functions.ts";
 import { type CodegenTarget, ModuleWriter } from "./module.ts";
@@ -28,6 +29,8 @@ export interface FunctionSignature {
   readonly scalars: readonly { readonly name: string; readonly dtype: ScalarType }[];
   /** Bytes of the workspace, which is then the last parameter; 0 when there is none. */
   readonly workspaceBytes: number;
+  /** The accesses that check their bounds, by number; a module with any is linked with `emitBoundsRecord`. */
+  readonly checks: readonly CheckSite[];
 }
 
 /**
@@ -67,5 +70,6 @@ function signatureOf(module: ModuleWriter, f: PrimFunc): FunctionSignature {
     params,
     scalars: f.scalars.map((v) => ({ name: v.name, dtype: v.dtype.scalar })),
     workspaceBytes: params.find((p) => p.role === "workspace")?.bytes ?? 0,
+    checks: checkSitesOf(f),
   };
 }

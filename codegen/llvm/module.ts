@@ -19,6 +19,7 @@ export class ModuleWriter {
   readonly symbols = new SymbolTable();
   readonly #declarations = new Map<string, string>();
   readonly #definitions = new Map<string, string>();
+  readonly #globals = new Set<string>();
   readonly #metadata: string[] = [];
   readonly #functions: string[] = [];
   #plainLoop: string | undefined;
@@ -41,6 +42,10 @@ export class ModuleWriter {
       this.#definitions.set(symbol, text());
     }
     return `@${symbol}`;
+  }
+  /** Declares a global variable once. */
+  global(text: string): void {
+    this.#globals.add(text);
   }
   addFunction(text: string): void {
     this.#functions.push(text);
@@ -80,6 +85,7 @@ export class ModuleWriter {
       '"no-trapping-math"="true"',
     ];
     return [
+      ...this.#globals,
       ...this.#functions,
       ...[...this.#definitions.values()].filter((d) => d !== ""),
       [...this.#declarations.values()].join("\n"),

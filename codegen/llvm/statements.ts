@@ -8,6 +8,7 @@ import { InternalError, UnsupportedError } from "../../ir/support/errors.ts";
 import type { BufferId } from "../../ir/support/ids.ts";
 import { assertNever, invariant } from "../../ir/support/invariant.ts";
 import { elementAddress } from "./address.ts";
+import { emitCheck } from "./bounds.ts";
 import { isNonNegative } from "./facts.ts";
 import { type BodyContext, bindingOf } from "./function-context.ts";
 import { storeValue } from "./memory.ts";
@@ -145,6 +146,7 @@ function emitEvaluate(ctx: BodyContext, s: Evaluate): void {
     ctx.writer.instruction(barrier);
     return;
   }
+  if (value.kind === "call" && value.callee === "checkBounds") emitCheck(ctx, value);
   if (value.kind !== "call" || value.callee !== "prefetch") return;
   const [target, write, locality] = value.args;
   invariant(target?.kind === "load", "prefetch takes the load whose address is meant");

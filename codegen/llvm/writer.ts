@@ -160,11 +160,22 @@ export class FunctionWriter {
     outer.lines.push(`${join}:`);
     outer.label = join;
   }
-  #arm(label: string, join: string, body: () => void): string[] {
+  /** Runs `body` and returns from the function where the condition holds. */
+  leaveIf(condition: Value, body: () => void): void {
+    const [leave, go] = [this.#label(), this.#label()];
+    const arm = this.#arm(leave, undefined, body);
+    const outer = this.#current;
+    outer.lines.push(`  br i1 ${condition.ref}, label %${leave}, label %${go}`);
+    append(outer.lines, arm);
+    outer.lines.push(`${go}:`);
+    outer.label = go;
+  }
+  /** An arm that goes on at `join`, or ends the function. */
+  #arm(label: string, join: string | undefined, body: () => void): string[] {
     const region = this.#open("arm", label);
     region.lines.push(`${label}:`);
     body();
-    region.lines.push(`  br label %${join}`);
+    region.lines.push(join === undefined ? "  ret void" : `  br label %${join}`);
     this.#regions.pop();
     return region.lines;
   }

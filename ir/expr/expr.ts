@@ -40,8 +40,9 @@ export type UnaryOp =
   | "isnan"
   | "isinf";
 /** `fma(a,b,c)` rounds once; `bitcast(x)` reinterprets between types of equal total bits. `scheduleBarrier()`: instructions are
- * not moved across it by the back end. */
-export type Intrinsic = "fma" | "bitcast" | "prefetch" | "scheduleBarrier";
+ * not moved across it by the back end. `checkBounds(site, out, index0, extent0, …)` ends the function where `out` is true,
+ * and leaves the site's number and the values behind for the caller. */
+export type Intrinsic = "fma" | "bitcast" | "prefetch" | "scheduleBarrier" | "checkBounds";
 
 export interface Const {
   readonly kind: "const";

@@ -133,6 +133,8 @@ function callThunk(e: Call, sub: (c: Expr) => Thunk): Thunk {
     case "prefetch":
     case "scheduleBarrier":
       return () => 0;
+    case "checkBounds":
+      return boundsThunk(e, sub);
     case "fma": {
       const [a, b, c] = e.args.map(sub) as [Thunk, Thunk, Thunk];
       const f = fusedMultiplyAdd(e.dtype.scalar);
@@ -143,6 +145,16 @@ function callThunk(e: Call, sub: (c: Expr) => Thunk): Thunk {
     default:
       return assertNever(e.callee);
   }
+}
+function boundsThunk(e: Call, sub: (c: Expr) => Thunk): Thunk {
+  const out = e.args[1]!;
+  const v = sub(out);
+  return (frame) => {
+    for (let lane = 0; lane < out.dtype.lanes; lane++)
+      if (Number(v(frame, lane)) !== 0)
+        throw new InterpreterError("interp/bounds", "a checked access leaves its buffer");
+    return 0;
+  };
 }
 function bitcastThunk(e: Call, sub: (c: Expr) => Thunk): Thunk {
   const argument = e.args[0]!;

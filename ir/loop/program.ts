@@ -89,6 +89,14 @@ export interface Store {
   readonly predicate?: Expr;
   /** Goes to memory past the caches; the meaning is the same. */
   readonly nontemporal?: true;
+  /** Where the scheduled program says it, for errors; never decides anything and is not part of the text. */
+  readonly origin?: StoreOrigin;
+}
+/** The block and the line (from 1) of the scheduled program's text that a store comes from. */
+export interface StoreOrigin {
+  readonly block?: string;
+  readonly line: number;
+  readonly text: string;
 }
 export interface Seq {
   readonly kind: "seq";

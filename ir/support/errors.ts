@@ -48,5 +48,8 @@ export class UnsupportedError extends TilewrightError {
 /** A bug of ours: a broken invariant or a pass that produced ill-formed IR. */
 export class InternalError extends TilewrightError {}
 
+/** An access of compiled code, built with checks, left its buffer; `details` name it. */
+export class BoundsError extends TilewrightError {}
+
 /** A back end or device is not available on this machine. */
 export class UnavailableError extends TilewrightError {}

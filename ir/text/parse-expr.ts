@@ -1,7 +1,7 @@
 /** Reads expressions: precedence climbing over the vocabulary's table. */
 import { broadcast, call, constant, load, ramp, shuffle, unary, vectorReduce } from "../expr/build.ts";
 import { boolType, type DType, dtype, indexType, isFloat, type ScalarType } from "../expr/dtype.ts";
-import type { BinaryOp, CompareOp, Expr, UnaryOp } from "../expr/expr.ts";
+import type { BinaryOp, CompareOp, Expr, Intrinsic, UnaryOp } from "../expr/expr.ts";
 import type { Range } from "../loop/program.ts";
 import { rawBinary, rawCast, rawCompare, rawSelect } from "./nodes.ts";
 import type { Reader } from "./reader.ts";
@@ -182,8 +182,9 @@ const special: Readonly<Record<string, (r: Reader) => Expr>> = {
   bitcast: (r) => typedCall(r, "bitcast"),
   prefetch: (r) => typedCall(r, "prefetch"),
   scheduleBarrier: (r) => typedCall(r, "scheduleBarrier"),
+  checkBounds: (r) => typedCall(r, "checkBounds"),
 };
-function typedCall(r: Reader, callee: "bitcast" | "prefetch" | "scheduleBarrier"): Expr {
+function typedCall(r: Reader, callee: Exclude<Intrinsic, "fma">): Expr {
   r.expect("(");
   const type = r.type();
   if (callee === "scheduleBarrier") {

@@ -104,7 +104,8 @@ export function instrumentsFrom(
   if (stop) list.push(stoppingAfter(stop));
   return list;
 }
-function isOn(env: Readonly<Record<string, string | undefined>>, name: string): boolean {
+/** Whether a variable is `1`. @throws UsageError when it is neither 0 nor 1 */
+export function isOn(env: Readonly<Record<string, string | undefined>>, name: string): boolean {
   const value = env[name] ?? "";
   if (value === "1") return true;
   if (value === "" || value === "0") return false;

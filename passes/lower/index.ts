@@ -3,10 +3,12 @@ import type { PrimFunc, Program } from "../../ir/loop/program.ts";
 import { mapBodies } from "../../ir/loop/traverse.ts";
 import { IdSource } from "../../ir/support/ids.ts";
 import { definePass, type PassContext, plainContext } from "../core/pass.ts";
-import { type Pipeline, pipeline } from "../core/pipeline.ts";
+import { insertPass, type Pipeline, pipeline } from "../core/pipeline.ts";
 import { simplifyStmt } from "../simplify/statement.ts";
+import { checkBounds } from "./check-bounds.ts";
 import { compactBuffers } from "./compact-buffers.ts";
 import { flattenStorage } from "./flatten-storage.ts";
+import { locateAccesses } from "./locate-accesses.ts";
 import { outlineParallel } from "./outline-parallel.ts";
 import { placeAllocations } from "./place-allocations.ts";
 import { predicateLoads } from "./predicate-loads.ts";
@@ -77,6 +79,26 @@ const outline = definePass<"flat", "tasks">({
   requires: ["explicit-vectors", "allocations-placed"],
   run: (p) => withIds(p, (ids) => mapFunctions(p, (f) => outlineParallel(f, ids))),
 });
+
+const locate = definePass<"loops", "loops">({
+  name: "locate-accesses",
+  doc: "Notes on every store the block and line that it comes from.",
+  run: locateAccesses,
+});
+const check = definePass<"loops", "loops">({
+  name: "check-bounds",
+  doc: "Puts a check in front of every access that is not provably inside of its buffer.",
+  requires: ["no-blocks"],
+  run: (p) => withIds(p, (ids) => mapFunctions(p, (f) => [checkBounds(f, ids)])),
+});
+
+/**
+ * A lowering pipeline that also makes every access check its bounds. Lines are those of the program that comes in; the
+ * checks stand after buffers are compacted, so indices and extents are those of the buffers that exist at run time.
+ * @throws UsageError `usage/unknown-pass` when the pipeline has no pass `compact-buffers`
+ */
+export const withBoundsChecks = <To extends "tasks">(passes: Pipeline<"loops", To>): Pipeline<"loops", To> =>
+  insertPass(insertPass(passes, locate, { before: passes.passes[0]!.name }), check, { after: "compact-buffers" });
 
 /** The passes that lower a scheduled program for a target, in their order. */
 export function loweringPipeline(target: LoweringTarget): Pipeline<"loops", "tasks"> {

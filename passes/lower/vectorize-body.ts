@@ -1,9 +1,9 @@
 /** Statements of a vectorized loop; see `vectorize-loops.ts`. */
 import { add, broadcast, identityOf, index, mul, not, select, vectorReduce } from "../../ir/expr/build.ts";
 import { withLanes } from "../../ir/expr/dtype.ts";
-import type { Buffer, Expr, Var, VectorReduce } from "../../ir/expr/expr.ts";
+import type { Buffer, Call, Expr, Var, VectorReduce } from "../../ir/expr/expr.ts";
 import { rewrite, some, visit } from "../../ir/expr/traverse.ts";
-import { allocate, ifThen, letIn, seq } from "../../ir/loop/build.ts";
+import { allocate, evaluate, ifThen, letIn, seq } from "../../ir/loop/build.ts";
 import type { Allocate, For, If, Let, Stmt, Store } from "../../ir/loop/program.ts";
 import { mapChildExprs, rewriteStmt, visitExprs } from "../../ir/loop/traverse.ts";
 import { InternalError } from "../../ir/support/errors.ts";
@@ -32,13 +32,20 @@ export function vectorizeStmt(ctx: VectorContext, s: Stmt, mask: Expr | undefine
     case "allocate":
       return vectorizeAllocate(ctx, s, mask);
     case "evaluate":
-      return substituteLane(ctx, s, 0);
+      return isCheck(s.value) ? vectorizeCheck(ctx, s.value, mask) : substituteLane(ctx, s, 0);
     case "parallelCall":
     case "block":
       throw new InternalError("lower/vectorize", `a ${s.kind} cannot stand in a vectorized loop`);
     default:
       return assertNever(s);
   }
+}
+
+const isCheck = (e: Expr): e is Call => e.kind === "call" && e.callee === "checkBounds";
+/** A check of all lanes at once: those that are off access nothing. */
+function vectorizeCheck(ctx: VectorContext, e: Call, mask: Expr | undefined): Stmt {
+  const [site, out, ...places] = e.args.map((a) => value(ctx, a, mask)) as [Expr, Expr, ...Expr[]];
+  return evaluate({ ...e, args: [site, mask ? conjunction(mask, out) : out, ...places] });
 }
 
 const value = (ctx: VectorContext, e: Expr, mask: Expr | undefined): Expr => vectorizeExpr(ctx, e, mask);

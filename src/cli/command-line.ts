@@ -211,6 +211,7 @@ const withCompiling = (command: Command): Command =>
     .option("--target <name>", "what to compile for (tilewright targets lists them); host if absent")
     .option("--threads <n>", "threads of a run; 1 if absent", wholeNumber("--threads", 1, 1024))
     .addOption(new Option("--math <policy>", "strict, default or fast").argParser(oneOf("--math", maths)))
+    .option("--check-bounds", "makes every access of the code check its bounds")
     .option("--no-cache", "compiles everything anew");
 
 /** Options of verbs that run. */

@@ -23,6 +23,7 @@ export interface ModelOptions {
   readonly target?: string;
   readonly math?: MathPolicy;
   readonly cache?: boolean;
+  readonly checkBounds?: boolean;
   /** Values of inputs that shapes depend on: those are compiled in and are no inputs of the network. */
   readonly values?: Readonly<Record<string, Tensor>>;
 }
@@ -107,6 +108,7 @@ export function compileOptions(options: ModelOptions & { readonly schedule?: "de
     values: options.values,
     schedule: options.schedule,
     ...(options.cache === false ? { cache: false as const } : {}),
+    ...(options.checkBounds ? { checks: "bounds" as const } : {}),
   };
 }
 

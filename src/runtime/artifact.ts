@@ -34,6 +34,7 @@ interface Header extends ArtifactFacts {
   readonly steps: readonly StepReport[];
   readonly threads: number;
   readonly arenaBytes: number;
+  readonly checks?: ExecutableParts["checks"];
   /** Offsets count from the end of the header, rounded up to 64. */
   readonly objects: readonly Blob[];
   readonly constants: Blob;
@@ -58,7 +59,7 @@ export function encodeArtifact(parts: ExecutableParts, facts: ArtifactFacts): Ui
     return place;
   });
   const { name, target, compiler } = facts;
-  const { entry, profileEntry, inputs, outputs, steps, threads, arenaBytes } = parts;
+  const { entry, profileEntry, inputs, outputs, steps, threads, arenaBytes, checks } = parts;
   const header: Header = {
     name,
     target: {
@@ -76,6 +77,7 @@ export function encodeArtifact(parts: ExecutableParts, facts: ArtifactFacts): Ui
     steps,
     threads,
     arenaBytes,
+    ...(checks ? { checks } : {}),
     objects: places.slice(0, -1),
     constants: places.at(-1)!,
   };
@@ -171,6 +173,12 @@ const isPort = (v: unknown): boolean =>
   isFields(v) && isText(v.name) && scalarTypes.includes(v.type as ScalarType) && listOf(isCount)(v.dims);
 const isStep = (v: unknown): boolean =>
   isFields(v) && isText(v.name) && isText(v.symbol) && isCount(v.flops) && isCount(v.bytes);
+const isSite = (v: unknown): boolean =>
+  isFields(v) &&
+  (v.access === "load" || v.access === "store") &&
+  isText(v.buffer) &&
+  scalarTypes.includes(v.dtype as ScalarType) &&
+  (v.origin === undefined || (isFields(v.origin) && isCount(v.origin.line) && isText(v.origin.text)));
 const isTarget = (v: unknown): boolean =>
   isFields(v) && [v.name, v.arch, v.triple, v.cpu].every(isText) && listOf(isText)(v.features);
 
@@ -180,5 +188,6 @@ function isHeader(h: unknown): h is Header {
   const entries = isSymbol(h.entry) && (h.profileEntry === undefined || isSymbol(h.profileEntry));
   const counts = isCount(h.arenaBytes) && isCount(h.threads) && h.threads >= 1 && h.threads <= 1024;
   const lists = listOf(isPort)(h.inputs) && listOf(isPort)(h.outputs) && listOf(isStep)(h.steps);
-  return named && entries && counts && lists && listOf(isBlob)(h.objects) && isBlob(h.constants);
+  const checked = h.checks === undefined || listOf(listOf(isSite))(h.checks);
+  return named && entries && counts && lists && checked && listOf(isBlob)(h.objects) && isBlob(h.constants);
 }

@@ -11,6 +11,7 @@ import type { Target } from "../../ir/target/target.ts";
 import { allocAligned, llvmVersion } from "../../native/addon.ts";
 import type { OnnxLimits } from "../onnx/limits.ts";
 import { loadOnnx } from "../onnx/load.ts";
+import { boundsRecordIr, type Checks, checksOf } from "./bounds.ts";
 import { packConstant } from "./constants.ts";
 import { Executable, type ExecutableParts, type Port, type StepReport } from "./executable.ts";
 import { assertRunnable, machineOf, resolveTarget, sharedPool } from "./host.ts";
@@ -34,6 +35,8 @@ export interface CompileOptions {
   readonly math?: MathPolicy;
   /** `none`: unscheduled loops, to verify against. */
   readonly schedule?: "default" | "none";
+  /** `bounds`: every access checks its bounds, and a run throws a BoundsError that names the first one outside. */
+  readonly checks?: Checks;
   /** Default: the disk cache of the user; `false` for none. */
   readonly cache?: ObjectCache | false;
   /** Also makes an entry that times every kernel. */
@@ -88,8 +91,11 @@ export async function linkParts(
 ): Promise<ExecutableParts> {
   const { fused, steps, kernels, plan, context } = c;
   const entries = await compileEntries(c, profile, symbol);
+  const checked = isChecked(kernels);
+  const record = checked ? [await compileEntry(boundsRecordIr(), context)] : [];
   return {
-    objects: [...new Map(kernels.map((k) => [k.symbol, k.object])).values(), ...entries],
+    objects: [...new Map(kernels.map((k) => [k.symbol, k.object])).values(), ...entries, ...record],
+    ...(checked ? { checks: kernels.map((k) => k.checks) } : {}),
     entry: symbol,
     ...(profile ? { profileEntry: "tw_profile" } : {}),
     inputs: fused.graph.inputs.map((v) => portOf(fused.graph, v)),
@@ -100,6 +106,9 @@ export async function linkParts(
     threads: context.threads,
   };
 }
+
+/** Whether any access of the kernels checks its bounds. */
+const isChecked = (kernels: readonly Kernel[]): boolean => kernels.some((k) => k.checks.length > 0);
 
 /** The graph of a model given in any form. */
 export async function graphOf(
@@ -126,6 +135,7 @@ export function kernelContext(options: CompileOptions): KernelContext {
     threads,
     math: options.math ?? "default",
     schedule: options.schedule ?? "default",
+    checks: checksOf(options.checks),
     cache: cached ? options.cache || ObjectCache.open() : undefined,
     pool: sharedPool(),
     compilerVersion: llvmVersion(),
@@ -201,9 +211,10 @@ async function compileEntries(
   const { fused, steps, kernels, plan, context } = c;
   const calls = steps.map((g, i) => entryStep(g, kernels[i]!, plan, i));
   const profileIndex = fused.graph.inputs.length + fused.graph.outputs.length;
+  const checked = isChecked(kernels);
   const texts = [
-    emitEntry(calls, { symbol }),
-    ...(profile ? [emitEntry(calls, { symbol: "tw_profile", profileIndex })] : []),
+    emitEntry(calls, { symbol, checked }),
+    ...(profile ? [emitEntry(calls, { symbol: "tw_profile", profileIndex, checked })] : []),
   ];
   return Promise.all(texts.map((irText) => compileEntry(irText, context)));
 }

@@ -1,9 +1,11 @@
 /** A compiled network in memory: linked code, packed constants, arena, thread pool. One native call runs it. */
 import type { ScalarType } from "../../ir/expr/dtype.ts";
 import { arrayTypeOf, byteCount, type TypedArray } from "../../ir/graph/tensor-value.ts";
+import type { CheckSite } from "../../ir/loop/check-site.ts";
 import { InputError, InternalError, UsageError } from "../../ir/support/errors.ts";
 import * as native from "../../native/addon.ts";
 import { Tensor } from "../tensor.ts";
+import { BoundsRecord, boundsError } from "./bounds.ts";
 
 /** Name, element type and shape of an input or output. */
 export interface Port {
@@ -34,6 +36,8 @@ export interface ExecutableParts {
   readonly constants: ArrayBuffer;
   readonly steps: readonly StepReport[];
   readonly threads: number;
+  /** Of each step, the accesses that check their bounds; absent when none does. */
+  readonly checks?: readonly (readonly CheckSite[])[];
 }
 
 /** Feeds of a run: tensors by input name. */
@@ -66,6 +70,8 @@ export class Executable {
   readonly #addresses: BigUint64Array;
   readonly #io: BigUint64Array;
   readonly #times: BigInt64Array;
+  readonly #checks: readonly (readonly CheckSite[])[];
+  readonly #bounds: BoundsRecord | undefined;
   #disposed = false;
 
   constructor(parts: ExecutableParts) {
@@ -78,6 +84,8 @@ export class Executable {
     this.#jit = native.jitCreate(parts.objects);
     this.#entry = native.jitLookup(this.#jit, parts.entry);
     this.#profileEntry = parts.profileEntry ? native.jitLookup(this.#jit, parts.profileEntry) : undefined;
+    this.#checks = parts.checks ?? [];
+    this.#bounds = parts.checks ? new BoundsRecord(this.#jit) : undefined;
     this.#pool = parts.threads > 1 ? native.poolCreate(parts.threads) : native.serial;
     this.#arena = native.allocAligned(Math.max(64, parts.arenaBytes));
     this.#constants = parts.constants;
@@ -92,7 +100,10 @@ export class Executable {
     this.#io = this.#addresses.slice();
   }
 
-  /** Runs the network once. The outputs are fresh tensors. */
+  /**
+   * Runs the network once. The outputs are fresh tensors.
+   * @throws BoundsError `bounds/load`, `bounds/store` when compiled with checks and an access left its buffer
+   */
   async run(feeds: Feeds): Promise<Record<string, Tensor>> {
     return this.runSync(feeds);
   }
@@ -100,6 +111,11 @@ export class Executable {
   runSync(feeds: Feeds): Record<string, Tensor> {
     this.#feed(feeds);
     const code = native.invoke(this.#entry, this.#pool, this.#arenaAddress, this.#constantAddress, this.#io);
+    const failure = code === 0 ? undefined : this.#bounds?.take();
+    if (failure) {
+      const { name, symbol } = this.steps[code - 1]!;
+      throw boundsError(failure, this.#checks[code - 1]!, "kernel", `${code} (${name}, ${symbol})`);
+    }
     if (code !== 0) throw new InternalError("runtime/entry-failed", `the network's entry returned ${code}`);
     const results: Record<string, Tensor> = {};
     this.outputs.forEach((p, i) => {
@@ -135,6 +151,7 @@ export class Executable {
     this.#disposed = true;
     native.jitDispose(this.#jit);
     if (this.#pool !== native.serial) native.poolDispose(this.#pool);
+    this.#bounds?.dispose();
     for (const b of [this.#arena, this.#constants, ...this.#staging]) native.freeAligned(b);
   }
 

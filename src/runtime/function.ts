@@ -1,17 +1,19 @@
 /** Hand-scheduled programs as callable native functions. */
-import { emitLlvm } from "../../codegen/llvm/index.ts";
+import { emitLlvm, type FunctionSignature } from "../../codegen/llvm/index.ts";
 import { constantValue } from "../../ir/expr/build.ts";
 import { bytesOf, type ScalarType } from "../../ir/expr/dtype.ts";
 import type { Buffer } from "../../ir/expr/expr.ts";
 import { arrayTypeOf, elementCount, type TypedArray } from "../../ir/graph/tensor-value.ts";
+import type { CheckSite } from "../../ir/loop/check-site.ts";
 import type { ParamRole, Program } from "../../ir/loop/program.ts";
 import { InputError, UsageError } from "../../ir/support/errors.ts";
 import { invariant } from "../../ir/support/invariant.ts";
 import type { Target } from "../../ir/target/target.ts";
 import * as native from "../../native/addon.ts";
 import type { Pipeline } from "../../passes/core/pipeline.ts";
-import { loweringPipeline } from "../../passes/lower/index.ts";
+import { loweringPipeline, withBoundsChecks } from "../../passes/lower/index.ts";
 import { Schedule } from "../../passes/schedule/schedule.ts";
+import { BoundsRecord, boundsError, boundsRecordIr, type Checks, checksOf } from "./bounds.ts";
 import { resolveTarget, sharedPool } from "./host.ts";
 import { environmentInstruments } from "./instruments.ts";
 import { codegenTarget, nativeOptions } from "./kernels.ts";
@@ -22,6 +24,8 @@ export interface BuildOptions {
   readonly threads?: number;
   /** The passes from schedule to code; default: `defaultPipeline` of the target. */
   readonly pipeline?: Pipeline<"loops", "tasks">;
+  /** `bounds`: every access checks its bounds, and `run` throws a BoundsError that names the first one outside. */
+  readonly checks?: Checks;
 }
 
 interface Parameter {
@@ -40,27 +44,38 @@ export class NativeFunction {
   readonly #staging: readonly ArrayBuffer[];
   readonly #views: readonly TypedArray[];
   readonly #workspace: ArrayBuffer | undefined;
+  readonly #sites: readonly CheckSite[];
+  readonly #bounds: BoundsRecord | undefined;
+  readonly #name: string;
   #disposed = false;
 
   constructor(
-    object: Uint8Array,
-    name: string,
+    objects: readonly Uint8Array[],
+    signature: Pick<FunctionSignature, "name" | "packedSymbol" | "workspaceBytes" | "checks">,
     parameters: readonly Parameter[],
-    workspaceBytes: number,
     threads: number,
   ) {
+    const { workspaceBytes } = signature;
     this.parameters = parameters;
-    this.#jit = native.jitCreate([object]);
-    this.#entry = native.jitLookup(this.#jit, `${name}.packed`);
+    this.#jit = native.jitCreate(objects);
+    this.#entry = native.jitLookup(this.#jit, signature.packedSymbol);
+    this.#name = signature.name;
+    this.#sites = signature.checks;
+    this.#bounds = signature.checks.length > 0 ? new BoundsRecord(this.#jit) : undefined;
     this.#pool = threads > 1 ? native.poolCreate(threads) : native.serial;
     this.#staging = parameters.map((p) => native.allocAligned(Math.max(64, p.elements * bytesOf(p.type) + 64)));
     this.#views = parameters.map((p, i) => new (arrayTypeOf(p.type))(this.#staging[i]!, 0, p.elements));
     this.#workspace = workspaceBytes > 0 ? native.allocAligned(workspaceBytes) : undefined;
   }
-  /** Runs on the given arrays; outputs are written in place. Arrays that lie on 64-byte boundaries are used without a copy. */
+  /**
+   * Runs on the given arrays; outputs are written in place. Arrays that lie on 64-byte boundaries are used without a copy.
+   * @throws BoundsError `bounds/load`, `bounds/store` when built with checks; outputs are unfinished then
+   */
   run(args: Readonly<Record<string, TypedArray>>): void {
     const { addresses, copied } = this.#addresses(args);
     native.invokeKernel(this.#entry, this.#pool, addresses);
+    const failure = this.#bounds?.take();
+    if (failure) throw boundsError(failure, this.#sites, "function", this.#name);
     for (const i of copied)
       if (this.parameters[i]!.role === "output")
         (args[this.parameters[i]!.name] as Float32Array).set(this.#views[i] as Float32Array);
@@ -100,6 +115,7 @@ export class NativeFunction {
     if (this.#pool !== native.serial) native.poolDispose(this.#pool);
     for (const b of this.#staging) native.freeAligned(b);
     if (this.#workspace) native.freeAligned(this.#workspace);
+    this.#bounds?.dispose();
   }
 }
 
@@ -113,10 +129,15 @@ export async function build(what: Schedule | Program, options: BuildOptions = {}
   const func = program.functions[0];
   invariant(func, "a program to build has a function");
   const target = resolveTarget(options.target ?? "host");
-  const passes = options.pipeline ?? defaultPipeline(target);
+  const chosen = options.pipeline ?? defaultPipeline(target);
+  const passes = checksOf(options.checks) === "bounds" ? withBoundsChecks(chosen) : chosen;
   const lowered = passes.run(program, { target, options: {}, instruments: environmentInstruments() });
   const { text, functions } = emitLlvm(lowered, codegenTarget(target));
-  const object = await sharedPool().compile({ irText: text, options: nativeOptions(target) });
+  const signature = functions[0]!;
+  const texts = [text, ...(signature.checks.length > 0 ? [boundsRecordIr()] : [])];
+  const objects = await Promise.all(
+    texts.map((irText) => sharedPool().compile({ irText, options: nativeOptions(target) })),
+  );
   const parameters = func.params.map(
     (p): Parameter => ({
       name: p.buffer.name,
@@ -125,7 +146,6 @@ export async function build(what: Schedule | Program, options: BuildOptions = {}
       role: p.role,
     }),
   );
-  const signature = functions[0]!;
-  return new NativeFunction(object, signature.symbol, parameters, signature.workspaceBytes, options.threads ?? 1);
+  return new NativeFunction(objects, signature, parameters, options.threads ?? 1);
 }
 const elementsOf = (b: Buffer): number => elementCount(b.shape.map((e) => constantValue(e) ?? 0));

@@ -4,6 +4,7 @@
  */
 import { defaultPassPipeline, emitLlvm } from "../../codegen/llvm/index.ts";
 import type { FusedGraph, Graph, Group } from "../../ir/graph/graph.ts";
+import type { CheckSite } from "../../ir/loop/check-site.ts";
 import type { MathPolicy, Program } from "../../ir/loop/program.ts";
 import { InternalError } from "../../ir/support/errors.ts";
 import type { ValueId } from "../../ir/support/ids.ts";
@@ -13,11 +14,12 @@ import type { Target } from "../../ir/target/target.ts";
 import type { CompileOptions as NativeCompileOptions } from "../../native/addon.ts";
 import type { CompilePool } from "../../native/compile-pool.ts";
 import type { Instrument } from "../../passes/core/instrument.ts";
-import { lowerProgram } from "../../passes/lower/index.ts";
+import { loweringPipeline, withBoundsChecks } from "../../passes/lower/index.ts";
 import { defaultSchedule } from "../../passes/schedule/library/index.ts";
 import type { Machine } from "../../passes/schedule/library/plan.ts";
 import type { Schedule } from "../../passes/schedule/schedule.ts";
 import { buildGroupProgram } from "../operators/build-program.ts";
+import type { Checks } from "./bounds.ts";
 import { codeVersion } from "./code-version.ts";
 import { groupKey } from "./group-key.ts";
 import type { ObjectCache } from "./object-cache.ts";
@@ -29,6 +31,8 @@ export interface KernelContext {
   readonly math: MathPolicy;
   /** `none`: the unscheduled lowering, slow and obvious, that results are verified against. */
   readonly schedule: "default" | "none";
+  /** What kernels check while they run; nothing when absent. */
+  readonly checks?: Checks;
   readonly cache: ObjectCache | undefined;
   readonly pool: CompilePool;
   readonly compilerVersion: string;
@@ -42,6 +46,8 @@ export interface Kernel {
   readonly object: Uint8Array;
   readonly params: readonly number[];
   readonly workspaceBytes: number;
+  /** The accesses that check their bounds. */
+  readonly checks: readonly CheckSite[];
 }
 
 /** Everything that decides a group's code besides the group. */
@@ -56,6 +62,7 @@ export function contextKey(c: KernelContext): string {
     threads > 1,
     math,
     schedule,
+    c.checks ?? "none",
   ];
   return JSON.stringify([...parts, c.machine, defaultPassPipeline]);
 }
@@ -122,6 +129,7 @@ async function compileKernel(graph: Graph, group: Group, key: string, context: K
     object,
     params: lowered.params,
     workspaceBytes: lowered.workspaceBytes,
+    checks: lowered.checks,
   };
   context.cache?.put(key, encodeKernel(kernel));
   return kernel;
@@ -141,12 +149,13 @@ export interface LoweredGroup {
   readonly symbol: string;
   readonly params: readonly number[];
   readonly workspaceBytes: number;
+  readonly checks: readonly CheckSite[];
 }
 
 export function lowerGroup(
   graph: Graph,
   group: Group,
-  context: Pick<KernelContext, "target" | "machine" | "threads" | "math" | "schedule" | "instruments">,
+  context: Pick<KernelContext, "target" | "machine" | "threads" | "math" | "schedule" | "checks" | "instruments">,
   symbol: string,
 ): LoweredGroup {
   const { target, machine, threads, math, instruments = [] } = context;
@@ -154,7 +163,8 @@ export function lowerGroup(
   const onRefusal = instruments.length > 0 ? failOnRecipeBug : undefined;
   const schedule =
     context.schedule === "none" ? undefined : defaultSchedule(built.program, { machine, threads, onRefusal });
-  const flat = lowerProgram(schedule?.program ?? built.program, target, { target, options: {}, instruments });
+  const passes = context.checks === "bounds" ? withBoundsChecks(loweringPipeline(target)) : loweringPipeline(target);
+  const flat = passes.run(schedule?.program ?? built.program, { target, options: {}, instruments });
   const { text, functions } = emitLlvm(flat, codegenTarget(target));
   const signature = functions.find((f) => f.name === symbol);
   if (!signature) throw new InternalError("runtime/no-kernel", `code generation gave no function ${symbol}`);
@@ -172,13 +182,14 @@ export function lowerGroup(
     symbol: signature.symbol,
     params,
     workspaceBytes: signature.workspaceBytes,
+    checks: signature.checks,
   };
 }
 
 /** Cache entry: length of a JSON header, the header, the object code. */
 function encodeKernel(k: Kernel): Uint8Array {
   const header = new TextEncoder().encode(
-    JSON.stringify({ symbol: k.symbol, params: k.params, workspaceBytes: k.workspaceBytes }),
+    JSON.stringify({ symbol: k.symbol, params: k.params, workspaceBytes: k.workspaceBytes, checks: k.checks }),
   );
   const bytes = new Uint8Array(4 + header.length + k.object.length);
   new DataView(bytes.buffer).setUint32(0, header.length, true);
