@@ -35,6 +35,7 @@ import { type SampleComputeLocationArgs, sampleComputeLocation } from "./primiti
 import { type SampleTileArgs, sampleTile } from "./primitive/sample-tile.ts";
 import { setScope } from "./primitive/set-scope.ts";
 import { type SkewArgs, skew } from "./primitive/skew.ts";
+import { type SlideAtArgs, slideAt } from "./primitive/slide-at.ts";
 import { type PipelineMode, type SoftwarePipelineArgs, softwarePipeline } from "./primitive/software-pipeline.ts";
 import { type SplitArgs, type SplitOptions, split } from "./primitive/split.ts";
 import { type StorageAlignArgs, storageAlign } from "./primitive/storage-align.ts";
@@ -78,6 +79,8 @@ const loopsArg = (...loops: LoopRef[]): FuseArgs => ({ loops });
 const loopsShape: Shape = { loops: "loops" };
 const atArgs = (block: BlockRef, loop: LoopRef): ComputeAtArgs => ({ block, loop });
 const atShape: Shape = { block: "block", loop: "loop" };
+const slideArgs = (block: BlockRef, loop: LoopRef, over?: LoopRef | null): SlideAtArgs =>
+  over ? { block, loop, over } : { block, loop };
 const cacheArgs = (block: BlockRef, buffer: string, scope: Scope): CacheReadArgs => ({ block, buffer, scope });
 const cacheShape: Shape = { block: "block", buffer: "string", scope: "scope" };
 const layoutArgs = (block: BlockRef, buffer: string, dims: readonly LayoutDim[]): TransformLayoutArgs => ({
@@ -157,6 +160,7 @@ export const primitives = {
   parallel: stays(parallel, loopArg, loopShape),
   decomposeReduction: stays(decomposeReduction, atArgs, atShape),
   computeAt: moves(computeAt, atArgs, atShape),
+  slideAt: moves(slideAt, slideArgs, { block: "block", loop: "loop", over: "loop?" }),
   reverseComputeAt: moves(reverseComputeAt, atArgs, atShape),
   computeInline: moves(computeInline, blockArg, blockShape),
   reverseComputeInline: moves(reverseComputeInline, blockArg, blockShape),
@@ -178,7 +182,13 @@ export const primitives = {
     factor: "integer",
     offset: "integer",
   }),
-  storageFold: moves(storageFold, foldArgs, { block: "block", buffer: "string", dim: "integer", factor: "integer" }),
+  // What its block does with other circular buffers stays as it is.
+  storageFold: row(true)(storageFold, foldArgs, {
+    block: "block",
+    buffer: "string",
+    dim: "integer",
+    factor: "integer",
+  }),
   prefetch: stays(prefetch, prefetchArgs, { block: "block", buffer: "string", loop: "loop", distance: "integer" }),
   nontemporal: stays(nontemporal, blockArg, blockShape),
   sampleTile: stays(sampleTile, sampleTileArgs, {

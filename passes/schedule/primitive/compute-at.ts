@@ -38,7 +38,8 @@ export interface ComputeAtArgs {
   readonly block: BlockRef;
   readonly loop: LoopRef;
 }
-const rules = {
+/** What moving a producer under a loop demands; slideAt demands it too. */
+export const producerRules = {
   found: "the block and the loop are part of the program",
   "before-loop": "the block stands before the loop's nest in the same sequence, alone in its own nest",
   pure: "the block writes one buffer, and reads that only to update what its own init set",
@@ -53,11 +54,12 @@ const rules = {
   "private-buffer":
     "where the loop, or one between it and the block, is parallel, all else that touches the buffer stands under that loop",
 };
-type Rule = keyof typeof rules;
+type Rule = keyof typeof producerRules;
 type Refusal = Violation<Rule>;
 const isRefusal = (x: object): x is Refusal => "rule" in x;
 
-interface Site {
+/** Where a producer stands and where it goes. */
+export interface Site {
   readonly producer: Block;
   readonly producerLoops: readonly For[];
   readonly loop: For;
@@ -67,7 +69,9 @@ interface Site {
   /** The loops below the fork down to and with `loop`. */
   readonly below: readonly For[];
 }
-interface Plan extends Site {
+/** A legal move. */
+export interface ProducerMove extends Site {
+  /** What one iteration of the loop needs. */
   readonly axes: readonly DomainAxis[];
   readonly buffer: Buffer;
   /** The parallel loop whose iterations each need the buffer for themselves. */
@@ -104,7 +108,12 @@ function locate(program: Program, args: ComputeAtArgs): Site | Refusal {
   };
 }
 
-const plan = remembered((program: Program, args: ComputeAtArgs): Plan | Refusal => {
+/** How a producer moves under a loop; `early` names readers outside of the loop that something else provides for. */
+export function planProducer(
+  program: Program,
+  args: ComputeAtArgs,
+  early: (site: Site, buffer: BufferId) => readonly Access[] = () => [],
+): ProducerMove | Refusal {
   const site = locate(program, args);
   if (isRefusal(site)) return site;
   const { producer, fork, loop } = site;
@@ -126,15 +135,15 @@ const plan = remembered((program: Program, args: ComputeAtArgs): Plan | Refusal 
   const all = collectAccesses(path.func.body, (id) => id === buffer.id).filter(isRead);
   if (inside.length === 0)
     return { rule: "consumer", because: `nothing under ${loop.var.name} reads ${buffer.name}`, at: args.loop };
-  const blocksInside = new Set(inside.map((a) => a.block));
-  const outsider = all.find((a) => !blocksInside.has(a.block));
+  const provided = new Set([...inside, ...early(site, buffer.id)].map((a) => a.block));
+  const outsider = all.find((a) => !provided.has(a.block));
   if (outsider)
     return {
       rule: "consumers-in-loop",
       because: `${outsider.block?.name ?? "a statement"} also reads ${buffer.name}`,
       at: refOf(outsider) ?? at,
     };
-  const axes = solveDomain(site, buffer.id, inside);
+  const axes = solveDomain(producer, buffer.id, inside, site.outer);
   if (!axes)
     return { rule: "point-access", because: `cannot tell which instances of ${producer.name} write a region`, at };
   const parallel = site.below.find((l) => l.loopKind !== "serial" && l.loopKind !== "unrolled");
@@ -142,7 +151,8 @@ const plan = remembered((program: Program, args: ComputeAtArgs): Plan | Refusal 
     checkOrder(site, buffer.id, fork) ??
     checkPrivate(path.func, site, buffer, parallel) ?? { ...site, axes, buffer, ...(parallel ? { parallel } : {}) }
   );
-});
+}
+const plan = remembered((program: Program, args: ComputeAtArgs) => planProducer(program, args));
 /** Iterations that run at once may compute the same elements, so each needs its own buffer. */
 function checkPrivate(func: PrimFunc, site: Site, buffer: Buffer, parallel: For | undefined): Refusal | undefined {
   if (!parallel) return undefined;
@@ -186,9 +196,13 @@ function incompleteAxis(site: Site): string | undefined {
     ? `the predicate of ${producer.name} is not the tail guard of a split`
     : undefined;
 }
-/** The instances that write all that the loop's body reads. */
-function solveDomain(site: Site, buffer: BufferId, reads: readonly Access[]): DomainAxis[] | undefined {
-  const { producer, outer } = site;
+/** The instances that write all that these reads touch while the loops within run; `outer` bounds the loops around. */
+export function solveDomain(
+  producer: Block,
+  buffer: BufferId,
+  reads: readonly Access[],
+  outer: Ranges,
+): DomainAxis[] | undefined {
   const domain = iterRanges(producer);
   const spatial = producer.iterVars.filter((v) => v.kind === "spatial");
   const store = blockAccesses(producer, (id) => id === buffer).filter((a) => a.kind === "store");
@@ -244,7 +258,7 @@ function disjointDomains(other: Access, producer: Block, buffer: BufferId): bool
 }
 
 /** Moves the allocation of a buffer into the body of a loop, unless it is there already. */
-function allocateUnder(program: Program, buffer: Buffer, loop: For): Program {
+export function allocateUnder(program: Program, buffer: Buffer, loop: For): Program {
   const path = pathToLoop(program, loop.var.id);
   const now = path?.stmts.at(-1);
   const allocation = path?.stmts.find((s) => s.kind === "allocate" && s.buffer.id === buffer.id);
@@ -258,7 +272,7 @@ export const computeAt = definePrimitive({
   doc: "Moves a producer under a loop of its consumers: each iteration computes the region that it reads.",
   before: "for i: B[i] = …\nfor i_o, i_i: C[…] = f(B[…])",
   after: "for i_o:\n  for i: B[i_o * 8 + i] = …\n  for i_i: C[…] = f(B[…])",
-  rules,
+  rules: producerRules,
   check: (program: Program, args: ComputeAtArgs): Refusal | undefined => {
     const p = plan(program, args);
     return isRefusal(p) ? p : undefined;

@@ -11,7 +11,7 @@ import { type BlockRef, definePrimitive, type Violation } from "../primitive.ts"
 import { blockRef, blocksIn, loopRef } from "../tree.ts";
 import { accessBox, blockAccesses, collectAccesses, rangesOf } from "./support-access.ts";
 import { remapBuffer } from "./support-buffer.ts";
-import { addLinear, type Linear } from "./support-linear.ts";
+import { addLinear, constantLinear, type Linear, type Ranges } from "./support-linear.ts";
 import { type Intermediate, intermediateOf, intermediateRules } from "./support-storage.ts";
 
 export interface StorageFoldArgs {
@@ -25,9 +25,11 @@ export interface StorageFoldArgs {
 const rules = {
   ...intermediateRules,
   "dim-range": "the dimension is one of the buffer's, and longer than the factor, which is at least 2",
-  "one-loop": "one serial loop holds every use of the buffer, under serial loops that carry no value in it",
-  "moving-window": "what an iteration of that loop uses of the dimension is a window that moves on by constant steps",
-  "window-fits": "the window is no longer than the factor",
+  "one-loop":
+    "one serial loop, with what stands just before it, holds every use of the buffer, under serial loops that carry no value in it",
+  "moving-window":
+    "what an iteration of that loop uses of the dimension is a window that moves on by constant steps, and starts with or after what is used before the loop",
+  "window-fits": "the window, and what is used before the loop, is no longer than the factor",
   "spatial-writes": "only spatial iteration variables choose what is written along the dimension",
 };
 type Rule = keyof typeof rules;
@@ -36,7 +38,9 @@ type Rule = keyof typeof rules;
 // An iteration t of the loop uses elements [c·t + lo, c·t + hi) along the dimension, c > 0, hi - lo ≤ factor. Let an
 // element e be used at t1 and at t2 ≥ t1, and another e' at t' between them. Since e lies in the windows of t1 and t2,
 // and these only move on, e lies in the window of t' too; so does e', and two elements of one window that are equal
-// modulo the factor are the same. Hence nothing overwrites e while it is needed.
+// modulo the factor are the same. Hence nothing overwrites e while it is needed. What stands before the loop counts as
+// an iteration before the first, with a window of its own that is no longer than the factor and ends no later than the
+// first: an element of it that is used later lies in all windows up to then.
 // Blocks that write a circular buffer write one element several times, in order: their variables say so afterwards.
 function plan(program: Program, args: StorageFoldArgs): Intermediate | Violation<Rule> {
   const found = intermediateOf(program, args.block, args.buffer);
@@ -46,10 +50,14 @@ function plan(program: Program, args: StorageFoldArgs): Intermediate | Violation
   const length = buffer.shape[dim] && constantValue(buffer.shape[dim]);
   if (length === undefined || !Number.isSafeInteger(factor) || factor < 2 || factor >= length)
     return { rule: "dim-range", because: `dimension ${dim} of ${buffer.name} has ${length ?? "no"} elements`, at };
-  const loop = windowLoop(allocation.body, buffer, [...outside], (l, around) => !!windowOf(l, around, buffer, dim));
+  const widthOf = (p: Place): number | undefined => windowOf(p, buffer, dim);
+  const loop =
+    windowLoop(allocation.body, buffer, [...outside], (p) => (widthOf(p) ?? factor + 1) <= factor) ??
+    windowLoop(allocation.body, buffer, [...outside], (p) => widthOf(p) !== undefined) ??
+    windowLoop(allocation.body, buffer, [...outside], (p) => p.before.length === 0);
   if (!loop)
     return { rule: "one-loop", because: `no serial loop holds every use of ${buffer.name} with a moving window`, at };
-  const width = windowOf(loop.loop, loop.around, buffer, dim);
+  const width = widthOf(loop);
   if (width === undefined)
     return {
       rule: "moving-window",
@@ -63,7 +71,8 @@ function plan(program: Program, args: StorageFoldArgs): Intermediate | Violation
       instead: `a factor of at least ${width}`,
       at: loopRef(loop.loop),
     };
-  const odd = blocksIn(loop.loop).find((b) => driving(b, buffer, dim).some((k) => k !== "spatial" && k !== "ordered"));
+  const users = [...loop.before, loop.loop].flatMap(blocksIn);
+  const odd = users.find((b) => driving(b, buffer, dim).some((k) => k !== "spatial" && k !== "ordered"));
   if (odd)
     return {
       rule: "spatial-writes",
@@ -75,32 +84,57 @@ function plan(program: Program, args: StorageFoldArgs): Intermediate | Violation
 interface Place {
   readonly loop: For;
   readonly around: readonly For[];
+  /** What stands before the loop and uses the buffer. */
+  readonly before: readonly Stmt[];
 }
-/** The outermost serial loop that holds every use and for which `fits`; the outermost when none does. */
+/** The outermost serial loop that ends every use and for which `fits`. */
 function windowLoop(
   s: Stmt,
   buffer: Buffer,
   around: readonly For[],
-  fits: (l: For, around: readonly For[]) => boolean,
+  fits: (p: Place) => boolean,
+  before: readonly Stmt[] = [],
 ): Place | undefined {
   const uses = (n: Stmt): boolean => collectAccesses(n, (id) => id === buffer.id).length > 0;
   if (s.kind === "for") {
     if (s.loopKind !== "serial") return undefined;
-    if (fits(s, around)) return { loop: s, around };
-    const deeper = carries(s, buffer.id, around) ? undefined : windowLoop(s.body, buffer, [...around, s], fits);
-    return deeper && fits(deeper.loop, deeper.around) ? deeper : { loop: s, around };
+    const here = { loop: s, around, before };
+    if (fits(here)) return here;
+    const closed = before.length === 0 && !carries(s, buffer.id, around);
+    return closed ? windowLoop(s.body, buffer, [...around, s], fits) : undefined;
   }
   if (s.kind !== "seq" && s.kind !== "allocate") return undefined;
   const users = childStmts(s).filter(uses);
-  return users.length === 1 ? windowLoop(users[0]!, buffer, around, fits) : undefined;
+  const last = users.at(-1);
+  return last && windowLoop(last, buffer, around, fits, [...before, ...users.slice(0, -1)]);
 }
-/** The length of the window that an iteration uses along a dimension; undefined when it does not move as the loop does. */
-function windowOf(loop: For, around: readonly For[], buffer: Buffer, dim: number): number | undefined {
+/** The length of the longest window along a dimension; undefined when windows do not move on as the loop does. */
+function windowOf({ loop, around, before }: Place, buffer: Buffer, dim: number): number | undefined {
   const outer = rangesOf([...around, loop]);
-  if (!outer.has(loop.var.id)) return undefined;
+  const start = constantValue(loop.min);
+  if (!outer.has(loop.var.id) || start === undefined) return undefined;
+  const window = usedBy([loop.body], buffer, dim, outer);
+  const moving = [...(window?.min.terms.entries() ?? [])].filter(([, t]) => freeVars(t.atom).has(loop.var.id));
+  const [key, one] = moving[0] ?? [];
+  if (!window || moving.length !== 1 || one?.atom.kind !== "var" || one.coefficient < 1) return undefined;
+  if (before.length === 0) return window.extent;
+  const head = usedBy(before, buffer, dim, rangesOf(around));
+  const terms = new Map([...window.min.terms].filter(([k]) => k !== key));
+  const first = { terms, constant: window.min.constant + one.coefficient * start };
+  const apart = head && addLinear(head.min, first, -1);
+  if (!apart || apart.terms.size > 0 || apart.constant + head.extent > window.extent) return undefined;
+  return Math.max(window.extent, head.extent);
+}
+/** The span along a dimension that statements use; undefined when its length is not constant. */
+function usedBy(
+  stmts: readonly Stmt[],
+  buffer: Buffer,
+  dim: number,
+  outer: Ranges,
+): { readonly min: Linear; readonly extent: number } | undefined {
   let first: Linear | undefined;
   let [lo, hi] = [0, 0];
-  for (const a of collectAccesses(loop.body, (id) => id === buffer.id)) {
+  for (const a of stmts.flatMap((s) => collectAccesses(s, (id) => id === buffer.id))) {
     const span = accessBox(a, outer).spans[dim];
     if (!span) return undefined;
     first ??= span.min;
@@ -109,10 +143,7 @@ function windowOf(loop: For, around: readonly For[], buffer: Buffer, dim: number
     lo = Math.min(lo, apart.constant);
     hi = Math.max(hi, apart.constant + span.extent);
   }
-  const moving = [...(first?.terms.values() ?? [])].filter((t) => freeVars(t.atom).has(loop.var.id));
-  const one = moving[0];
-  if (moving.length !== 1 || one?.atom.kind !== "var" || one.coefficient < 1) return undefined;
-  return hi - lo;
+  return first && { min: addLinear(first, constantLinear(lo)), extent: hi - lo };
 }
 /** The kinds of the iteration variables that choose what a block writes along a dimension. */
 function driving(b: Block, buffer: Buffer, dim: number): IterKind[] {

@@ -318,8 +318,15 @@ test("a block that is gone is refused before the rules are asked", () => {
   const s = new Schedule(stencil(8));
   expect(s.probe("nontemporal", { block: gone })?.rule).toBe("live-handle");
 });
-test("a rolling buffer whose start another loop fills stays whole", () => {
-  expect(sliding(8).probe("storageFold", { block: sliding(8).block("B"), buffer: "B", dim: 0, factor: 3 })?.rule).toBe(
-    "one-loop",
+test.each([3, 4])("a rolling buffer whose start another loop fills keeps %i elements", (factor) => {
+  const s = sliding(8);
+  s.storageFold(s.block("B"), "B", 0, factor);
+  expect(s.describe(s.block("B0")).iterVars.map((v) => v.kind)).toEqual(["ordered"]);
+  keepsValues(parseProgram(rolling(8)), s);
+});
+test("a rolling buffer stays whole when the loop before it fills more than the first window", () => {
+  const s = new Schedule(
+    parseProgram(rolling(8).replace("h in 0..2", "h in 0..4").replace("u: spatial 2", "u: spatial 4")),
   );
+  expect(s.probe("storageFold", { block: s.block("B"), buffer: "B", dim: 0, factor: 4 })?.rule).toBe("one-loop");
 });

@@ -64,6 +64,12 @@ export const proposers: Proposers = {
     return loops.length > 0 ? { block, loop: r.pick(loops) } : undefined;
   },
   computeAt: (r, s) => placeArgs(r, s, (b) => s.consumers(b)),
+  slideAt: (r, s) => {
+    const args = placeArgs(r, s, (b) => s.consumers(b));
+    if (!args || r.chance(0.7)) return args;
+    const loops = s.loops(r.pick(s.consumers(args.block)));
+    return loops.length > 0 ? { ...args, over: r.pick(loops) } : args;
+  },
   reverseComputeAt: (r, s) => placeArgs(r, s, (b) => s.producers(b)),
   computeInline: (r, s) => ({ block: anyBlock(r, s) }),
   reverseComputeInline: (r, s) => ({ block: anyBlock(r, s) }),
@@ -171,6 +177,7 @@ const weights: Partial<Record<PrimitiveName, number>> = {
   split: 4,
   reorder: 3,
   computeAt: 3,
+  slideAt: 2,
   reverseComputeAt: 2,
   fuse: 2,
   decomposeReduction: 2,
