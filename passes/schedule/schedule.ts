@@ -4,15 +4,27 @@ import type { Block, PrimFunc, Program } from "../../ir/loop/program.ts";
 import { InputError, type ScheduleError } from "../../ir/support/errors.ts";
 import { invariant } from "../../ir/support/invariant.ts";
 import { printProgram } from "../../ir/text/printer.ts";
-import { type ArgsOf, argsFor, type PrimitiveMethods, type PrimitiveName, primitives, rowNamed } from "./apply.ts";
-import { handlesIn, shapeFault } from "./arguments.ts";
+import { type ArgsOf, argsFor, type FaceOf, type PrimitiveName, primitives, type ResultOf, rowNamed } from "./apply.ts";
+import { handlesIn, mapHandles, shapeFault } from "./arguments.ts";
 import { overlappingBlock } from "./contracts.ts";
 import { refused, unknownHandle } from "./errors.ts";
+import { type Fate, fateOf } from "./fate.ts";
 import { brokenLoop, hasLoopsAtOnce } from "./independence.ts";
 import { describeDependence, describeMeeting } from "./legality.ts";
 import { type TiledLoops, tile } from "./library/tile.ts";
 import type { SplitOptions, Tail } from "./primitive/split.ts";
 import type { BlockRef, LoopRef, Rewritten, Violation } from "./primitive.ts";
+import {
+  type BlockCursor,
+  cursorTo,
+  everything,
+  type Found,
+  first,
+  type LoopCursor,
+  matches,
+  type Pattern,
+  type Walked,
+} from "./query.ts";
 import {
   type Decision,
   drawCategory,
@@ -29,7 +41,6 @@ import {
   decodeArgs,
   encodeArgs,
   encodeResult,
-  givenNames,
   handleKey,
   isSample,
   namesOf,
@@ -40,8 +51,19 @@ import {
 import { blockRef, blocksIn, findBlock, findLoop, loopRef, loopsAround } from "./tree.ts";
 import { alternativeLines, alternativesOf, type Explanation } from "./why.ts";
 
+/** What a primitive gives, its handles as cursors. */
+type Cursors<T> = T extends LoopRef
+  ? LoopCursor
+  : T extends BlockRef
+    ? BlockCursor
+    : T extends readonly unknown[]
+      ? { [K in keyof T]: Cursors<T[K]> }
+      : T;
 /** Primitives by name, with handles and options as written out in the table of `apply.ts`. */
-export interface Schedule extends Omit<PrimitiveMethods, "split" | SamplingName> {}
+type Methods = {
+  [N in Exclude<PrimitiveName, "split" | SamplingName>]: (...args: FaceOf<N>) => Cursors<ResultOf<N>>;
+};
+export interface Schedule extends Methods {}
 
 /** The rule that every primitive has: handles stand for something that still exists. */
 export const liveHandle = "live-handle";
@@ -69,10 +91,11 @@ export interface ScheduleOptions {
 
 /** Applies primitives to one function of a program; every step is checked first and recorded. */
 // biome-ignore lint/suspicious/noUnsafeDeclarationMerging: the methods are made from the table below the class
-export class Schedule {
+export class Schedule implements Walked {
   readonly #func: string;
   /** The program before the first step and after each; shared structure makes this cheap. */
   readonly #states: Program[];
+  readonly #used: (LoopRef | BlockRef)[][] = [];
   readonly #given: (LoopRef | BlockRef)[][] = [];
   readonly #origins = new Map<string, { step: number; result: number }>();
   #trace: Trace;
@@ -122,6 +145,7 @@ export class Schedule {
     copy.#random.state = this.#random.state;
     for (const [k, v] of this.#sampled) copy.#sampled.set(k, v);
     copy.#states.push(...this.#states.slice(1));
+    copy.#used.push(...this.#used);
     copy.#given.push(...this.#given);
     for (const [k, v] of this.#origins) copy.#origins.set(k, v);
     copy.#trace = this.#trace;
@@ -129,25 +153,25 @@ export class Schedule {
   }
 
   /** All blocks, in execution order. */
-  blocks(): BlockRef[] {
-    return blocksIn(this.func.body).map(blockRef);
+  blocks(): BlockCursor[] {
+    return blocksIn(this.func.body).map((b) => this.cursor(blockRef(b)));
   }
   /** The block of this name. @throws ScheduleError `schedule/unknown-name` */
-  block(name: string): BlockRef {
+  block(name: string): BlockCursor {
     const blocks = this.blocks();
     return blocks.find((b) => b.name === name) ?? this.#unknown("block", name, blocks);
   }
   /** The loops around a block, outermost first. */
-  loops(block: BlockRef | string): LoopRef[] {
-    return loopsAround(this.program, this.#alive(this.#blockRef(block)).id).map(loopRef);
+  loops(block: BlockRef | string): LoopCursor[] {
+    return loopsAround(this.program, this.alive(this.#blockRef(block)).id).map((l) => this.cursor(loopRef(l)));
   }
   /** The loop at `depth` (0 is the outermost) around a block. */
-  loopAt(block: BlockRef | string, depth: number): LoopRef {
+  loopAt(block: BlockRef | string, depth: number): LoopCursor {
     const loops = this.loops(block);
     return loops[depth] ?? this.#unknown("loop", `at depth ${depth}`, loops);
   }
   /** The loop of this name, among those around `block` when it is given. @throws ScheduleError `schedule/ambiguous-name` */
-  loop(name: string, block?: BlockRef | string): LoopRef {
+  loop(name: string, block?: BlockRef | string): LoopCursor {
     const loops = block === undefined ? this.#allLoops() : this.loops(block);
     const found = loops.filter((l) => l.name === name);
     if (found.length === 1) return found[0]!;
@@ -161,7 +185,7 @@ export class Schedule {
       this.#step(),
     );
   }
-  #allLoops(): LoopRef[] {
+  #allLoops(): LoopCursor[] {
     const loops = new Map(this.blocks().flatMap((b) => this.loops(b).map((l) => [l.id, l] as const)));
     return [...loops.values()];
   }
@@ -172,10 +196,36 @@ export class Schedule {
   #blockRef(block: BlockRef | string): BlockRef {
     return typeof block === "string" ? this.block(block) : block;
   }
-  #alive<H extends LoopRef | BlockRef>(h: H): H {
-    const dead = this.#whyDead(h);
-    if (dead !== undefined) throw unknownHandle(liveHandle, dead, undefined, this.#step());
-    return h;
+  /**
+   * The first loop or block that matches, in execution order, those around before those inside:
+   * `s.find({ loop: "_", around: "C", drives: "reduction", innermost: true })`, `s.find("vectorized for _")`,
+   * `s.find({ block: "*", writes: "C" })`.
+   * @throws ScheduleError `schedule/unknown-name`
+   */
+  find<const P extends Pattern>(pattern: P): Found<P> {
+    return first(pattern, everything(this), this);
+  }
+  /** All that match, in execution order. `s.findAll({ loop: "*", kind: "parallel" })` */
+  findAll<const P extends Pattern>(pattern: P): Found<P>[] {
+    return matches(pattern, everything(this));
+  }
+  /** A handle as a cursor of this schedule, from which `parent()`, `body()`, `next()` … lead on. */
+  cursor<H extends LoopRef | BlockRef>(handle: H): H extends LoopRef ? LoopCursor : BlockCursor {
+    return cursorTo(handle, this);
+  }
+  /** What became of a handle: which step consumed it and what lives in its place; undefined while it is alive. */
+  fate(handle: LoopRef | BlockRef): Fate | undefined {
+    return fateOf({ states: this.#states, steps: this.#trace.steps, used: this.#used, given: this.#given }, handle);
+  }
+  /** The handle, when what it stands for exists. @throws ScheduleError `schedule/live-handle` with what became of it */
+  alive<H extends LoopRef | BlockRef>(handle: H): H {
+    const fate = this.fate(handle);
+    if (fate) throw unknownHandle(liveHandle, fate.text, insteadOf(fate), this.#step());
+    return handle;
+  }
+  /** The error for a pattern that nothing matches. */
+  noMatch(pattern: Pattern, candidates: readonly { readonly name: string }[]): never {
+    this.#unknown("match of", typeof pattern === "string" ? JSON.stringify(pattern) : patternText(pattern), candidates);
   }
   #step(): number {
     return this.#trace.steps.length + 1;
@@ -183,28 +233,28 @@ export class Schedule {
 
   /** The number of iterations of a loop where it is a constant. */
   extent(loop: LoopRef): number | undefined {
-    return constantValue(findLoop(this.program, this.#alive(loop).id)!.extent);
+    return constantValue(findLoop(this.program, this.alive(loop).id)!.extent);
   }
   /** The block itself: its iteration variables, bindings, regions. */
   describe(block: BlockRef): Block {
-    return findBlock(this.program, this.#alive(block).id)!;
+    return findBlock(this.program, this.alive(block).id)!;
   }
   /** The blocks that write what this block reads, without itself. */
-  producers(block: BlockRef | string): BlockRef[] {
+  producers(block: BlockRef | string): BlockCursor[] {
     const self = this.describe(this.#blockRef(block));
     const read = new Set(self.reads.map((r) => r.buffer.id));
     return this.#others(self, (b) => b.writes.some((w) => read.has(w.buffer.id)));
   }
   /** The blocks that read what this block writes, without itself. */
-  consumers(block: BlockRef | string): BlockRef[] {
+  consumers(block: BlockRef | string): BlockCursor[] {
     const self = this.describe(this.#blockRef(block));
     const written = new Set(self.writes.map((w) => w.buffer.id));
     return this.#others(self, (b) => b.reads.some((r) => written.has(r.buffer.id)));
   }
-  #others(self: Block, f: (b: Block) => boolean): BlockRef[] {
+  #others(self: Block, f: (b: Block) => boolean): BlockCursor[] {
     return blocksIn(this.func.body)
       .filter((b) => b !== self && f(b))
-      .map(blockRef);
+      .map((b) => this.cursor(blockRef(b)));
   }
 
   /** What stands in the way of a primitive, without an exception; undefined when it may be applied. */
@@ -217,8 +267,8 @@ export class Schedule {
     const fault = shapeFault(row.shape, args);
     if (fault !== undefined) throw new InputError("schedule/bad-argument", `${name}: ${fault}`);
     for (const h of handlesIn(args)) {
-      const dead = this.#whyDead(h);
-      if (dead !== undefined) return { rule: liveHandle, because: dead };
+      const fate = this.fate(h);
+      if (fate) return { rule: liveHandle, because: fate.text, instead: insteadOf(fate) };
     }
     return overlapViolation(this.program) ?? row.primitive.check(this.program, args) ?? this.#common(name, args);
   }
@@ -249,9 +299,11 @@ export class Schedule {
     const encoded = this.#withSamples(args, encodeArgs(this.program, this.#origins, args));
     const made = this.#made?.before === this.program && this.#made.args === args ? this.#made.after : undefined;
     this.#made = undefined;
-    const { program, result } = made ?? rowNamed(name)!.primitive.rewrite(this.program, args);
+    const { program, result: plain } = made ?? rowNamed(name)!.primitive.rewrite(this.program, args);
+    const result = mapHandles(plain, (h) => this.cursor(h));
     const handles = handlesIn(result);
     this.#states.push(program);
+    this.#used.push(handlesIn(args));
     this.#given.push(handles);
     const step = this.#step();
     for (const [k, h] of handles.entries()) this.#origins.set(handleKey(h), { step, result: k });
@@ -291,11 +343,11 @@ export class Schedule {
     return this.apply("sampleCategorical", { values, probabilities, decision: drawn }) as V;
   }
   /** Draws a loop at which a block could be computed; undefined: where it is. */
-  sampleComputeLocation(block: BlockRef, decision?: number): LoopRef | undefined {
+  sampleComputeLocation(block: BlockRef, decision?: number): LoopCursor | undefined {
     const given = decision ?? this.#nextDecision();
-    const places = locationsOf(this.program, this.#alive(block));
+    const places = locationsOf(this.program, this.alive(block));
     const drawn = typeof given === "number" ? given : this.#random.int(-1, places.length - 1);
-    return this.apply("sampleComputeLocation", { block, decision: drawn }) as LoopRef | undefined;
+    return this.apply("sampleComputeLocation", { block, decision: drawn }) as LoopCursor | undefined;
   }
   /** Whether a primitive may be applied, which rule it breaks, and with which other arguments it may. */
   why<N extends PrimitiveName>(name: N, args: ArgsOf<N>): Explanation {
@@ -324,30 +376,16 @@ export class Schedule {
     const call = callText({ primitive, args: namesOf(args) });
     return refused(this.program, { primitive, call, step: this.#step(), demand, violation });
   }
-  /** What became of a handle; undefined when it is alive. */
-  #whyDead(h: LoopRef | BlockRef): string | undefined {
-    const exists = (p: Program): boolean => (h.kind === "loop" ? findLoop(p, h.id) : findBlock(p, h.id)) !== undefined;
-    if (exists(this.program)) return undefined;
-    const last = this.#states.findLastIndex(exists);
-    if (last < 0) return `${h.name} is not of this schedule`;
-    const step = this.#trace.steps[last]!;
-    const into = givenNames(step);
-    const fate = pastTense[step.primitive];
-    if (fate !== undefined && into.length > 0)
-      return `${h.name} was ${fate} into ${into.join(", ")} at step ${last + 1}`;
-    return `${h.name} was removed by ${step.primitive} at step ${last + 1}`;
-  }
-
   /** Splits a loop into two (`factor` is the inner extent) or more. @see primitive/split.ts */
-  split(loop: LoopRef, options: { readonly factor: number; readonly tail: "peel" }): LoopRef[];
-  split(loop: LoopRef, options: { readonly factor: number; readonly tail?: Tail }): [LoopRef, LoopRef];
+  split(loop: LoopRef, options: { readonly factor: number; readonly tail: "peel" }): LoopCursor[];
+  split(loop: LoopRef, options: { readonly factor: number; readonly tail?: Tail }): [LoopCursor, LoopCursor];
   split<const F extends readonly (number | null)[]>(
     loop: LoopRef,
     options: { readonly factors: F; readonly tail?: Exclude<Tail, "peel"> },
-  ): { -readonly [K in keyof F]: LoopRef };
-  split(loop: LoopRef, options: SplitOptions): LoopRef[];
-  split(loop: LoopRef, options: SplitOptions): LoopRef[] {
-    return this.apply("split", argsFor("split", [loop, options])) as LoopRef[];
+  ): { -readonly [K in keyof F]: LoopCursor };
+  split(loop: LoopRef, options: SplitOptions): LoopCursor[];
+  split(loop: LoopRef, options: SplitOptions): LoopCursor[] {
+    return this.apply("split", argsFor("split", [loop, options])) as LoopCursor[];
   }
   /** Splits loops and puts the tiles inside. @see library/tile.ts */
   tile(loops: readonly LoopRef[], factors: readonly number[], tail?: Tail): TiledLoops {
@@ -368,7 +406,15 @@ function overlapViolation(program: Program): Violation | undefined {
   };
 }
 const named = (p: Program, name: string): PrimFunc | undefined => p.functions.find((f) => f.name === name);
-const pastTense: Readonly<Record<string, string>> = { split: "split", fuse: "fused" };
+const insteadOf = ({ now }: Fate): string | undefined =>
+  now.length > 0 ? `use ${now.map((h) => h.name).join(" or ")}` : undefined;
+const patternText = (p: object): string =>
+  `{ ${Object.entries(p)
+    .map(
+      ([k, v]) =>
+        `${k}: ${typeof v === "object" && "name" in v ? v.name : v instanceof RegExp ? v : JSON.stringify(v)}`,
+    )
+    .join(", ")} }`;
 
 for (const name of Object.keys(primitives) as PrimitiveName[]) {
   if (name === "split" || samplingNames.has(name)) continue;

@@ -6,6 +6,7 @@
 import { constantValue } from "../../../ir/expr/build.ts";
 import type { Block } from "../../../ir/loop/program.ts";
 import type { BlockRef, LoopRef } from "../primitive.ts";
+import type { LoopCursor } from "../query.ts";
 import type { Schedule } from "../schedule.ts";
 import { findBlock, loopRef } from "../tree.ts";
 import { copyOut, parallelOuter, splitPoints, vectorizeHalos } from "./common.ts";
@@ -33,7 +34,7 @@ function schedule(s: Schedule, { machine, threads }: RecipeContext): void {
   const conv = s.block(stage.block.name);
   const facts = convFacts(stage.block, machine);
   const epilogue = isParam(s.program.functions[0]!, stage.writes[0]!) ? copyOut(s, conv) : consumerOf(s, conv);
-  const [n, co, h, w, ci] = s.loops(epilogue) as [LoopRef, LoopRef, LoopRef, LoopRef, LoopRef];
+  const [n, co, h, w, ci] = s.loops(epilogue) as [LoopCursor, LoopCursor, LoopCursor, LoopCursor, LoopCursor];
   const problem = { ...facts.problem, extent: s.extent(w)!, vectorBlocks: s.extent(co)! };
   const points = Math.min(bestPoints(machine, problem, facts.vectors), facts.dense ? 32 : longestWindowedTile);
   // Nothing to tile along a row of one pixel: channel blocks give the independent accumulators.

@@ -5,6 +5,7 @@
 import { constantValue } from "../../../ir/expr/build.ts";
 import type { Block } from "../../../ir/loop/program.ts";
 import type { BlockRef, LoopRef } from "../primitive.ts";
+import type { LoopCursor } from "../query.ts";
 import type { Schedule } from "../schedule.ts";
 import { findBlock, loopRef } from "../tree.ts";
 import { copyOut, parallelOuter, splitPoints } from "./common.ts";
@@ -33,7 +34,7 @@ function schedule(s: Schedule, { machine, threads }: RecipeContext): void {
     ? copyOut(s, matmul)
     : s.consumers(matmul).at(-1)!;
   const loops = s.loops(epilogue);
-  const [row, column] = loops.slice(-2) as [LoopRef, LoopRef];
+  const [row, column] = loops.slice(-2) as [LoopCursor, LoopCursor];
   const batch = loops.slice(0, -2);
   const tile = tileOf(stage.block, machine, s.extent(row)!, s.extent(column)!);
   const { lanes } = machine;

@@ -5,6 +5,7 @@
 import { constantValue } from "../../../ir/expr/build.ts";
 import type { Block } from "../../../ir/loop/program.ts";
 import type { BlockRef, LoopRef } from "../primitive.ts";
+import type { LoopCursor } from "../query.ts";
 import type { Schedule } from "../schedule.ts";
 import { findBlock, loopRef } from "../tree.ts";
 import { parallelOuter, vectorizeHalos } from "./common.ts";
@@ -64,7 +65,7 @@ function schedule(s: Schedule, { machine, threads }: RecipeContext): void {
       .at(-1)!.block.name,
   );
   const collect = s.cacheWrite(product, findBlock(s.program, product.id)!.writes[0]!.buffer.name, "register");
-  const [n, co, h, w, lane] = s.loops(epilogue) as [LoopRef, LoopRef, LoopRef, LoopRef, LoopRef];
+  const [n, co, h, w, lane] = s.loops(epilogue) as [LoopCursor, LoopCursor, LoopCursor, LoopCursor, LoopCursor];
   const [block, row] = s.split(h, { factor: p.rows * p.m, tail: tailOf(s, h, p.rows * p.m) });
   const [tileRow, i] = s.split(row, { factor: p.m, tail: "exact" });
   const [tileColumn, j] = s.split(w, { factor: p.m, tail: tailOf(s, w, p.m) });

@@ -100,8 +100,10 @@ describe("handles", () => {
     const [o, inner] = s.split(i!, { factor: 2 });
     s.annotate(j!, "hint", 1);
     s.fuse(inner, j!);
-    expect(s.probe("unroll", { loop: i! })?.because).toBe("i was split into i_o, i_i at step 1");
-    expect(s.probe("unroll", { loop: j! })?.because).toBe("j was fused into i_i_j_f at step 3");
+    expect(s.probe("unroll", { loop: i! })?.because).toBe(
+      "loop i was split into i_o, i_i by step 1 (now i_o, i_i_j_f)",
+    );
+    expect(s.probe("unroll", { loop: j! })?.because).toBe("loop j was fused into i_i_j_f by step 3");
     expect(codeOf(() => s.extent(j!))).toBe("schedule/live-handle");
     expect(s.extent(o)).toBe(4);
     expect(new Schedule(scale(2, 2)).probe("unroll", { loop: inner })?.rule).toBe("live-handle");
