@@ -107,7 +107,7 @@ export function carries(loop: For, id: BufferId, loops: readonly For[]): boolean
 function isSetBefore(read: Access, before: readonly Access[], loop: For, outer: Ranges): boolean {
   const { block } = read;
   if (!block) return false;
-  const updates = block.init && blockAccesses(block, (x) => x === read.buffer.id).some((a) => a.init);
+  const updates = blockAccesses(block, (x) => x === read.buffer.id).some((a) => a.init);
   if (updates && !reducesOver(block, new Set([loop.var.id, ...outer.keys()]), freeVars)) return true;
   const needed = accessBox(read, outer);
   const written = before.flatMap((w) => {

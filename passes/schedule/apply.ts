@@ -7,7 +7,9 @@ import type { LayoutDim } from "../../ir/graph/layout.ts";
 import type { AnnotationValue, Program } from "../../ir/loop/program.ts";
 import type { Shape } from "./arguments.ts";
 import { keepsCircular } from "./circular.ts";
+import { withRegions } from "./nested.ts";
 import { type AnnotateArgs, annotate } from "./primitive/annotate.ts";
+import { type BlockizeArgs, blockize } from "./primitive/blockize.ts";
 import { type CacheReadArgs, cacheRead } from "./primitive/cache-read.ts";
 import { cacheWrite } from "./primitive/cache-write.ts";
 import { type ComputeAtArgs, computeAt } from "./primitive/compute-at.ts";
@@ -60,7 +62,17 @@ const row =
     primitive: Primitive<string, Args, Result, Rule>,
     face: (...args: Face) => Args,
     shape: Shape,
-  ): Row<Face, Args, Result> => ({ primitive, face, shape, moves });
+  ): Row<Face, Args, Result> => ({ primitive: settled(primitive), face, shape, moves });
+/** The primitive, after which the regions of blocks around others say what these do. */
+const settled = <Args extends object, Result, Rule extends string>(
+  primitive: Primitive<string, Args, Result, Rule>,
+): Primitive<string, Args, Result, Rule> => ({
+  ...primitive,
+  rewrite: (program, args) => {
+    const made = primitive.rewrite(program, args);
+    return { ...made, program: withRegions(made.program) };
+  },
+});
 /** Primitives that keep what each iteration of the loops around does, and those that may not. */
 const stays = row(false);
 const moves = <Face extends readonly unknown[], Args extends object, Result, Rule extends string>(
@@ -77,6 +89,7 @@ const loopArg = (loop: LoopRef): { readonly loop: LoopRef } => ({ loop });
 const loopShape: Shape = { loop: "loop" };
 const loopsArg = (...loops: LoopRef[]): FuseArgs => ({ loops });
 const loopsShape: Shape = { loops: "loops" };
+const blockizeArgs = (loop: LoopRef): BlockizeArgs => ({ loop });
 const atArgs = (block: BlockRef, loop: LoopRef): ComputeAtArgs => ({ block, loop });
 const atShape: Shape = { block: "block", loop: "loop" };
 const slideArgs = (block: BlockRef, loop: LoopRef, over?: LoopRef | null): SlideAtArgs =>
@@ -136,7 +149,7 @@ const categoryArgs = (
 const locationArgs = (block: BlockRef, decision: number): SampleComputeLocationArgs => ({ block, decision });
 const reindexArgs = (block: BlockRef, buffer: string): ReindexArgs => ({ block, buffer });
 const padArgs = (block: BlockRef, multiples: readonly number[]): PadEinsumArgs => ({ block, multiples });
-const tensorArgs = (loop: LoopRef, intrinsic: TensorIntrinsic): TensorizeArgs => ({ loop, intrinsic });
+const tensorArgs = (loop: LoopRef | BlockRef, intrinsic: TensorIntrinsic): TensorizeArgs => ({ loop, intrinsic });
 const pipelineArgs = (
   loop: LoopRef,
   stages: readonly number[],
@@ -206,7 +219,7 @@ export const primitives = {
   reindex: moves(reindex, reindexArgs, { block: "block", buffer: "string" }),
   decomposePadding: moves(decomposePadding, blockArg, blockShape),
   padEinsum: moves(padEinsum, padArgs, { block: "block", multiples: "integer list" }),
-  tensorize: stays(tensorize, tensorArgs, { loop: "loop", intrinsic: "intrinsic" }),
+  tensorize: stays(tensorize, tensorArgs, { loop: "loop or block", intrinsic: "intrinsic" }),
   softwarePipeline: stays(softwarePipeline, pipelineArgs, {
     loop: "loop",
     stages: "integer list",
@@ -219,6 +232,7 @@ export const primitives = {
     dim: "integer",
     tile: "integer",
   }),
+  blockize: stays(blockize, blockizeArgs, loopShape),
   skew: stays(skew, skewArgs, { outer: "loop", inner: "loop", factor: "integer" }),
 } as const;
 

@@ -2,7 +2,7 @@
 import type { Program } from "../../ir/loop/program.ts";
 import { computeAt } from "./primitive/compute-at.ts";
 import type { BlockRef, LoopRef } from "./primitive.ts";
-import { blocksIn, findBlock, loopRef, loopsAround } from "./tree.ts";
+import { findBlock, loopRef, loopsAround, outermostBlocksIn } from "./tree.ts";
 
 export type SamplingName = "sampleTile" | "sampleCategorical" | "sampleComputeLocation";
 /** The primitives whose argument `decision` is drawn when it is not given. */
@@ -70,7 +70,9 @@ export function locationsOf(program: Program, ref: BlockRef): LoopRef[] {
   const block = findBlock(program, ref.id);
   if (!block) return [];
   const written = new Set(block.writes.map((w) => w.buffer.id));
-  const consumers = blocksIn(program).filter((b) => b !== block && b.reads.some((r) => written.has(r.buffer.id)));
+  const consumers = outermostBlocksIn(program).filter(
+    (b) => b !== block && b.reads.some((r) => written.has(r.buffer.id)),
+  );
   const loops = new Map(consumers.flatMap((c) => loopsAround(program, c.id).map((l) => [l.var.id, l] as const)));
   return [...loops.values()]
     .map(loopRef)

@@ -12,6 +12,7 @@ import { type Fate, fateOf } from "./fate.ts";
 import { brokenLoop, hasLoopsAtOnce } from "./independence.ts";
 import { describeDependence, describeMeeting } from "./legality.ts";
 import { type TiledLoops, tile } from "./library/tile.ts";
+import { boundaryViolation, insideOneBlock } from "./nested.ts";
 import type { SplitOptions, Tail } from "./primitive/split.ts";
 import type { BlockRef, LoopRef, Rewritten, Violation } from "./primitive.ts";
 import {
@@ -80,6 +81,8 @@ const commonRules: Readonly<Record<string, string>> = {
   [liveHandle]: "handles stand for what still exists",
   [staysIndependent]: "iterations of parallel and vectorized loops stay independent",
   [buffersInScope]: "buffers are used only inside their allocations",
+  [insideOneBlock]:
+    "what moves blocks works on blocks that stand in no other, and everything else on loops and blocks inside one block",
 };
 
 export interface ScheduleOptions {
@@ -270,7 +273,12 @@ export class Schedule implements Walked {
       const fate = this.fate(h);
       if (fate) return { rule: liveHandle, because: fate.text, instead: insteadOf(fate) };
     }
-    return overlapViolation(this.program) ?? row.primitive.check(this.program, args) ?? this.#common(name, args);
+    return (
+      overlapViolation(this.program) ??
+      boundaryViolation(this.program, handlesIn(args), row.moves) ??
+      row.primitive.check(this.program, args) ??
+      this.#common(name, args)
+    );
   }
   /** The rules that concern what the primitive makes of the program: only nested allocations and loops at once can break them. */
   #common(name: string, args: object): Violation | undefined {

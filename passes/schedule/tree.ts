@@ -59,6 +59,17 @@ export function blocksIn(root: Program | Stmt): Block[] {
     });
   return blocks;
 }
+/** The blocks that stand in no other, in execution order: whatever is inside a block is the block's own. */
+export function outermostBlocksIn(root: Program | Stmt): Block[] {
+  const blocks: Block[] = [];
+  const bodies = root.kind === "program" ? root.functions.map((f) => f.body) : [root];
+  for (const b of bodies)
+    visitStmt(b, (s) => {
+      if (s.kind === "block") blocks.push(s);
+      return s.kind !== "block";
+    });
+  return blocks;
+}
 /** Replaces one statement (found by object identity) everywhere it stands; an empty `seq` removes it. */
 export function replaceStmt(program: Program, target: Stmt, replacement: Stmt): Program {
   const go = (s: Stmt): Stmt => (s === target ? replacement : mapChildStmts(s, go));

@@ -6,7 +6,7 @@ import type { Block, Program, Stmt } from "../../../ir/loop/program.ts";
 import { IdSource } from "../../../ir/support/ids.ts";
 import { invariant } from "../../../ir/support/invariant.ts";
 import { type BlockRef, definePrimitive, type Violation } from "../primitive.ts";
-import { blockRef, blocksIn, loopsAround, type Path, pathToBlock } from "../tree.ts";
+import { blockRef, loopsAround, outermostBlocksIn, type Path, pathToBlock } from "../tree.ts";
 import { blockAccesses } from "./support-access.ts";
 import type { Box, Span } from "./support-box.ts";
 import {
@@ -51,7 +51,7 @@ function plan(program: Program, args: CacheReadArgs): Plan | Violation<Rule> {
   const read = blockBox(block, buffer.id, "load");
   const box: Box = { spans: whole.map((s, d) => clip(read?.spans[d], s)), exact: false };
   const top = path.stmts.find((s) => s.kind === "for" || s.kind === "block")!;
-  for (const b of blocksIn(top))
+  for (const b of outermostBlocksIn(top))
     if (blockAccesses(b, (id) => id === buffer.id).some((a) => a.kind === "store"))
       return {
         rule: "written-before",

@@ -5,7 +5,7 @@ import type { Block, Program, Stmt } from "../../../ir/loop/program.ts";
 import { IdSource } from "../../../ir/support/ids.ts";
 import { invariant } from "../../../ir/support/invariant.ts";
 import { type BlockRef, definePrimitive, type Violation } from "../primitive.ts";
-import { blockRef, blocksIn, type Path, pathToBlock } from "../tree.ts";
+import { blockRef, outermostBlocksIn, type Path, pathToBlock } from "../tree.ts";
 import { blockAccesses } from "./support-access.ts";
 import { type Box, boxesDisjoint } from "./support-box.ts";
 import {
@@ -67,7 +67,7 @@ function plan(program: Program, args: CacheWriteArgs): Plan | Violation<Rule> {
       at,
     };
   const top = path.stmts.find((s) => s.kind === "for" || s.kind === "block")!;
-  for (const b of blocksIn(top))
+  for (const b of outermostBlocksIn(top))
     if (b !== block && blockAccesses(b, (id) => id === buffer.id).some((a) => a.kind === "load"))
       return {
         rule: "readers-outside",

@@ -31,6 +31,7 @@ import {
   rewriteWithin,
   soleNest,
   solveAccess,
+  solveTiles,
   spanFor,
 } from "./support-nest.ts";
 
@@ -176,7 +177,8 @@ function pureOutput(b: Block) {
   const reads = accesses.some((a) => a.kind === "load" && a.buffer.id === buffer?.id);
   const ordered = b.iterVars.some((v) => v.kind === "ordered");
   const reduces = b.iterVars.some((v) => v.kind === "reduction");
-  return stored.size === 1 && !ordered && (b.init ? true : !reads && !reduces) ? buffer : undefined;
+  const starts = b.init !== undefined || (!reduces && accesses.some((a) => a.init));
+  return stored.size === 1 && !ordered && (starts ? true : !reads && !reduces) ? buffer : undefined;
 }
 function incompleteAxis(site: Site): string | undefined {
   const { producer, producerLoops, shared } = site;
@@ -206,7 +208,7 @@ export function solveDomain(
   const domain = iterRanges(producer);
   const spatial = producer.iterVars.filter((v) => v.kind === "spatial");
   const store = blockAccesses(producer, (id) => id === buffer).filter((a) => a.kind === "store");
-  const solution = solveAccess(store[0]!.indices, spatial, domain);
+  const solution = solveAccess(store[0]!.indices, spatial, domain) ?? solveTiles(store, spatial, domain);
   if (!solution || reads.length === 0) return undefined;
   const boxes = reads.map((a) => accessBox(a, outer));
   const box: Box = {
@@ -220,7 +222,7 @@ export function solveDomain(
     const s = solution.get(v.var.id);
     const extent = domain.get(v.var.id)!.max + 1;
     if (s?.kind === "free" && extent > 1) return undefined;
-    const axis = axisOver(v, s && spanFor(s, box, extent));
+    const axis = axisOver(v, s && spanFor(s, box, extent, outer));
     if (!axis) return undefined;
     axes.push(axis);
   }

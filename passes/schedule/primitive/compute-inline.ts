@@ -7,7 +7,7 @@ import { rewriteExprs, visitStmt } from "../../../ir/loop/traverse.ts";
 import type { VarId } from "../../../ir/support/ids.ts";
 import { invariant } from "../../../ir/support/invariant.ts";
 import { type BlockRef, definePrimitive, type Violation } from "../primitive.ts";
-import { blockRef, blocksIn, loopsAround, pathToBlock } from "../tree.ts";
+import { blockRef, loopsAround, outermostBlocksIn, pathToBlock } from "../tree.ts";
 import { blockAccesses, collectAccesses, iterRanges } from "./support-access.ts";
 import { boxesDisjoint } from "./support-box.ts";
 import { blockBox, readRegionsOf, roleOf } from "./support-buffer.ts";
@@ -56,7 +56,7 @@ function plan(program: Program, args: ComputeInlineArgs): Plan | Refusal {
     return { rule: "spatial", because: `${block.name} reduces, or its body is more than one store`, at: args.block };
   if (roleOf(path.func, buffer.id))
     return { rule: "intermediate", because: `${buffer.name} is a parameter`, at: args.block };
-  const blocks = blocksIn(path.func.body);
+  const blocks = outermostBlocksIn(path.func.body);
   const writing = blocks.filter((b) => blockAccesses(b, (id) => id === buffer.id).some((a) => a.kind === "store"));
   const writers: Writer[] = [];
   for (const b of [block, ...writing.filter((w) => w !== block)]) {

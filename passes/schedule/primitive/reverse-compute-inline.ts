@@ -7,7 +7,7 @@ import type { Block, Program, Stmt, Store } from "../../../ir/loop/program.ts";
 import type { VarId } from "../../../ir/support/ids.ts";
 import { invariant } from "../../../ir/support/invariant.ts";
 import { type BlockRef, definePrimitive, type Violation } from "../primitive.ts";
-import { blockRef, blocksIn, loopsAround, pathToBlock } from "../tree.ts";
+import { blockRef, loopsAround, outermostBlocksIn, pathToBlock } from "../tree.ts";
 import { dropAllocation, storeOf, substituteIndices } from "./compute-inline.ts";
 import { blockAccesses, collectAccesses, iterRanges } from "./support-access.ts";
 import { boxesDisjoint, spanCovers } from "./support-box.ts";
@@ -55,7 +55,7 @@ function plan(program: Program, args: ReverseComputeInlineArgs): Plan | Refusal 
   const loads = blockAccesses(consumer).filter((a) => a.kind === "load");
   if (!consumerStore || loads.some((a) => a.buffer.id === consumerStore.buffer.id))
     return { rule: "spatial", because: `${consumer.name} reduces, or is more than one store`, at };
-  const blocks = blocksIn(path.func.body);
+  const blocks = outermostBlocksIn(path.func.body);
   const found = producerOf(blocks, consumer, (b) => roleOf(path.func, b.id) === undefined);
   if (!found) return { rule: "single-producer", because: `the producer of ${consumer.name} is not unique`, at };
   const { buffer, producer } = found;

@@ -144,8 +144,10 @@ const accessesOfBlock = new WeakMap<Block, readonly Access[]>();
 function ownAccesses(b: Block): readonly Access[] {
   let known = accessesOfBlock.get(b);
   if (!known) {
-    const init = b.init ? collectAccesses(b.init).map((a) => ({ ...a, init: true, block: b })) : [];
-    known = [...init, ...collectAccesses(b.body).map((a) => ({ ...a, block: b }))];
+    // A predicate of a block inside may skip the access, and is none of this block's.
+    const own = (a: Access): Access => ({ ...a, block: b, guarded: a.guarded || a.block?.predicate !== undefined });
+    const init = b.init ? collectAccesses(b.init).map((a) => ({ ...own(a), init: true })) : [];
+    known = [...init, ...collectAccesses(b.body).map(own)];
     accessesOfBlock.set(b, known);
   }
   return known;

@@ -7,8 +7,8 @@ import { wholeRegion } from "../../../ir/loop/compute.ts";
 import type { Block, PrimFunc, Program, Region, Stmt } from "../../../ir/loop/program.ts";
 import { mapBodies, mapRegion, rewriteExprs, rewriteStmt, visitStmt } from "../../../ir/loop/traverse.ts";
 import type { BufferId, IdSource } from "../../../ir/support/ids.ts";
-import { blocksIn } from "../tree.ts";
-import { type Access, blockAccesses, iterRanges, limitsOf } from "./support-access.ts";
+import { outermostBlocksIn } from "../tree.ts";
+import { type Access, blockAccesses, iterRanges, limitsOf, merged, rangesOf } from "./support-access.ts";
 import { type Box, boxOf, unionSpan } from "./support-box.ts";
 import { keyOf } from "./support-linear.ts";
 
@@ -58,8 +58,10 @@ export function blockBox(b: Block, buffer: BufferId, kind: Access["kind"]): Box 
   let union: Box | undefined;
   for (const a of blockAccesses(b, (id) => id === buffer)) {
     if (a.kind !== kind) continue;
-    if (a.loops.length > 0) return undefined;
-    const box = boxOf(a.indices, ranges, ranges, limitsOf(a.conditions, ranges, ranges));
+    const inner = rangesOf(a.loops);
+    if (a.loops.some((l) => !inner.has(l.var.id))) return undefined;
+    const all = merged(ranges, inner);
+    const box = boxOf(a.indices, all, all, limitsOf(a.conditions, all, all));
     const whole: Box = { spans: box.spans, exact: box.exact && !a.guarded };
     union = union ? unionBox(union, whole) : whole;
   }
@@ -114,7 +116,7 @@ export function allocateIn(p: Program, func: PrimFunc, b: Buffer): Program {
 }
 /** The constant boxes that blocks other than `except` store to a buffer; undefined when one is unknown. */
 export function otherWriters(p: Program, buffer: BufferId, except: Block): { block: Block; box: Box | undefined }[] {
-  return blocksIn(p)
+  return outermostBlocksIn(p)
     .filter((b) => b !== except && blockAccesses(b, (id) => id === buffer).some((a) => a.kind === "store"))
     .map((b) => ({ block: b, box: blockBox(b, buffer, "store") }));
 }

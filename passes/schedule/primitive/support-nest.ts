@@ -1,13 +1,13 @@
 /** Where nests stand relative to each other, solving accesses for iteration variables, and regenerating nests. */
-import { compare, constantValue, variable } from "../../../ir/expr/build.ts";
+import { compare, constantValue, floordiv, variable } from "../../../ir/expr/build.ts";
 import type { Expr } from "../../../ir/expr/expr.ts";
 import { emptyStmt, forLoop, seq } from "../../../ir/loop/build.ts";
 import type { Block, For, IterVar, Program, Seq, Stmt } from "../../../ir/loop/program.ts";
 import { mapBodies, mapChildStmts } from "../../../ir/loop/traverse.ts";
 import type { BufferId, IdSource, VarId } from "../../../ir/support/ids.ts";
 import { blocksIn, findPath, type Path } from "../tree.ts";
-import { type Access, accessBox, collectAccesses } from "./support-access.ts";
-import { type Box, boxesDisjoint, type Span } from "./support-box.ts";
+import { type Access, accessBox, collectAccesses, merged, rangesOf } from "./support-access.ts";
+import { type Box, boxesDisjoint, type Span, spanOf } from "./support-box.ts";
 import {
   addLinear,
   conjoin,
@@ -65,7 +65,9 @@ export type Solution =
       readonly low: number;
       readonly n: number;
       readonly offset: number;
-    };
+    }
+  /** A block over tiles: v = floor((index[dim] - offset) / step). */
+  | { readonly kind: "tile"; readonly dim: number; readonly step: number; readonly offset: number };
 
 /**
  * Inverts a point access: every variable that occurs is determined by one dimension (v + k), or by the quotient and the
@@ -112,20 +114,55 @@ function halfOf(e: Expr & { kind: "binary" }, ranges: Ranges) {
   if (e.op !== "floordiv" && e.op !== "floormod") return undefined;
   return { op: e.op, v: t.atom.id, n, offset: l.constant };
 }
+/**
+ * Inverts what a block over tiles writes: along each dimension one variable chooses a tile, or none. Undefined where tiles
+ * overlap or leave gaps, are shared by dimensions, or differ between the stores.
+ */
+export function solveTiles(stores: readonly Access[], vars: readonly IterVar[], domain: Ranges) {
+  const solved = new Map<VarId, Solution>(vars.map((v) => [v.var.id, { kind: "free" }]));
+  for (const [k, a] of stores.entries()) {
+    const inner = rangesOf(a.loops);
+    const ranges = merged(domain, inner);
+    for (const [dim, e] of a.indices.entries()) {
+      const span = spanOf(linearOf(e, ranges), inner, ranges);
+      const [t, ...others] = span ? [...span.min.terms.values()] : [];
+      if (!span || others.length > 0) return undefined;
+      if (!t) continue;
+      if (t.atom.kind !== "var" || t.coefficient !== span.extent) return undefined;
+      const own = solved.get(t.atom.id);
+      const tile: Solution = { kind: "tile", dim, step: t.coefficient, offset: span.min.constant };
+      const again = own?.kind === "tile" && own.dim === dim && own.step === tile.step && own.offset === tile.offset;
+      if (k === 0 ? own?.kind !== "free" : !again) return undefined;
+      solved.set(t.atom.id, tile);
+    }
+  }
+  return solved;
+}
 /** The value of a solved variable at an element. */
 export function valueAt(s: Solution, indices: readonly Expr[], ranges: Ranges): Linear {
   if (s.kind === "free") return constantLinear(0);
   const at = (d: number): Linear => linearOf(indices[d]!, ranges);
+  if (s.kind === "tile") return tileAt(at(s.dim), s, ranges);
   const value = s.kind === "point" ? at(s.dim) : addLinear(at(s.low), at(s.high), s.n);
   return addLinear(value, constantLinear(-s.offset));
 }
+const tileAt = (at: Linear, s: Solution & { kind: "tile" }, ranges: Ranges): Linear =>
+  linearOf(floordiv(exprOf(addLinear(at, constantLinear(-s.offset))), s.step), ranges);
 /** The values of a solved variable over a box; undefined when a bound is unknown. */
-export function spanFor(s: Solution, box: Box, extent: number): Span | undefined {
+export function spanFor(s: Solution, box: Box, extent: number, ranges: Ranges = new Map()): Span | undefined {
   if (s.kind === "free") return { min: constantLinear(0), extent, exact: true };
   const shift = (l: Linear): Linear => addLinear(l, constantLinear(-s.offset));
   if (s.kind === "point") {
     const span = box.spans[s.dim];
     return span && { ...span, min: shift(span.min) };
+  }
+  if (s.kind === "tile") {
+    const span = box.spans[s.dim];
+    if (!span) return undefined;
+    const min = tileAt(span.min, s, ranges);
+    const start = addLinear(span.min, scaleLinear(min, s.step), -1);
+    const aligned = start.terms.size === 0 ? start.constant - s.offset : s.step - 1;
+    return { min, extent: Math.floor((aligned + span.extent - 1) / s.step) + 1, exact: false };
   }
   const [high, low] = [box.spans[s.high], box.spans[s.low]];
   if (!high || !low) return undefined;

@@ -3,12 +3,13 @@ import { constantValue } from "../../../ir/expr/build.ts";
 import { isFloat } from "../../../ir/expr/dtype.ts";
 import type { For, PrimFunc, Program } from "../../../ir/loop/program.ts";
 import { InputError } from "../../../ir/support/errors.ts";
+import { invariant } from "../../../ir/support/invariant.ts";
 import { parseProgram } from "../../../ir/text/parser.ts";
 import { matchIntrinsic, storeNest } from "../../analysis/tensor-match.ts";
 import { loopsIn } from "../legality.ts";
-import { definePrimitive, type LoopRef, type Violation } from "../primitive.ts";
+import { type BlockRef, definePrimitive, type LoopRef, type Violation } from "../primitive.ts";
 import { funcOfLoop, loopOf, loopsOutside } from "../rebuild.ts";
-import { loopRef, replaceStmt } from "../tree.ts";
+import { findBlock, loopRef, replaceStmt } from "../tree.ts";
 import { rangesOf } from "./support-access.ts";
 import { simplifyIndex } from "./support-linear.ts";
 
@@ -27,8 +28,8 @@ export interface TensorIntrinsic {
   readonly reassociates: boolean;
 }
 export interface TensorizeArgs {
-  /** The outermost loop of the nest. */
-  readonly loop: LoopRef;
+  /** The outermost loop of the nest, or a block whose body is one. */
+  readonly loop: LoopRef | BlockRef;
   readonly intrinsic: TensorIntrinsic;
 }
 type Rule =
@@ -49,8 +50,22 @@ export function meaningOf(intrinsic: TensorIntrinsic): PrimFunc | undefined {
     throw e;
   }
 }
-function check(program: Program, { loop: at, intrinsic }: TensorizeArgs): Violation<Rule> | undefined {
-  const loop = loopOf(program, at);
+/** The outermost loop of the nest that a handle means; undefined for a block whose body is none. */
+function nestMeant(program: Program, target: LoopRef | BlockRef): For | undefined {
+  if (target.kind === "loop") return loopOf(program, target);
+  const body = findBlock(program, target.id)?.body;
+  return body?.kind === "for" ? body : undefined;
+}
+function check(program: Program, { loop: target, intrinsic }: TensorizeArgs): Violation<Rule> | undefined {
+  const loop = nestMeant(program, target);
+  if (!loop)
+    return {
+      rule: "store-nest",
+      because: `the body of ${target.name} is no loop nest`,
+      instead: "blockize first",
+      at: target,
+    };
+  const at = loopRef(loop);
   const other = loopsIn(loop).find((l) => l.loopKind !== "serial");
   if (other) return { rule: "serial-loops", because: `${other.var.name} is ${other.loopKind}`, at: loopRef(other) };
   const around = loopsOutside(program, at).find((l) => l.loopKind === "vectorized" || l.loopKind === "tensorized");
@@ -96,8 +111,9 @@ export const tensorize = definePrimitive({
     "reassociation-allowed": "an intrinsic that adds floats in another order is not used where math is strict",
   },
   check,
-  rewrite: (program: Program, { loop: at, intrinsic }: TensorizeArgs) => {
-    const loop = loopOf(program, at);
+  rewrite: (program: Program, { loop: target, intrinsic }: TensorizeArgs) => {
+    const loop = nestMeant(program, target);
+    invariant(loop, "tensorize was checked");
     const annotations = {
       ...loop.annotations,
       "intrinsic.name": intrinsic.name,

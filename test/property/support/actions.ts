@@ -3,6 +3,7 @@ import type { ArgsOf, PrimitiveName } from "../../../passes/schedule/apply.ts";
 import { fmaOuterProduct } from "../../../passes/schedule/library/intrinsics.ts";
 import type { BlockRef, LoopRef } from "../../../passes/schedule/primitive.ts";
 import type { Schedule } from "../../../passes/schedule/schedule.ts";
+import { blockProposers } from "./block-actions.ts";
 import type { Random } from "./random.ts";
 
 type Proposers = { readonly [N in PrimitiveName]: (r: Random, s: Schedule) => ArgsOf<N> | undefined };
@@ -34,6 +35,7 @@ function bufferArgs(r: Random, s: Schedule, of: "reads" | "writes") {
 
 /** One row a primitive: a new one does not compile until it has a row. */
 export const proposers: Proposers = {
+  ...blockProposers,
   split: (r, s) => {
     const loop = anyLoop(r, s);
     if (!loop) return undefined;
