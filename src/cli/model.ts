@@ -6,10 +6,9 @@ import type { Graph } from "../../ir/graph/graph.ts";
 import type { MathPolicy } from "../../ir/loop/program.ts";
 import { InputError, TilewrightError, UnavailableError, UsageError } from "../../ir/support/errors.ts";
 import type { Target } from "../../ir/target/target.ts";
-import { readWhole } from "../formats/read-file.ts";
 import { loadOnnx } from "../onnx/load.ts";
-import { type ArtifactFacts, decodeArtifact, isArtifact } from "../runtime/artifact.ts";
-import { compile } from "../runtime/compile.ts";
+import { type ArtifactFacts, isArtifact, readArtifact } from "../runtime/artifact.ts";
+import { type CompileOptions, compile, compileCached } from "../runtime/compile.ts";
 import { Executable, type ExecutableParts } from "../runtime/executable.ts";
 import { resolveTarget } from "../runtime/host.ts";
 import type { Tensor } from "../tensor.ts";
@@ -27,6 +26,9 @@ export interface ModelOptions {
   /** Values of inputs that shapes depend on: those are compiled in and are no inputs of the network. */
   readonly values?: Readonly<Record<string, Tensor>>;
 }
+
+/** Options of verbs that compile and run. */
+export type NetworkOptions = ModelOptions & { readonly profile?: boolean; readonly schedule?: "default" | "none" };
 
 /** A network ready to run and how it came to be. */
 export interface OpenedNetwork {
@@ -55,20 +57,20 @@ export function isArtifactFile(path: string): boolean {
 }
 
 /** Loads a model whose open dimensions are all given. @throws InputError [model/unbound-dimension] with the flags to add */
-export async function loadModel(path: string, shapes: ModelOptions["shape"] = {}): Promise<Graph> {
+export async function loadModel(
+  path: string,
+  shapes: ModelOptions["shape"] = {},
+  onExternalFile?: (path: string) => void,
+): Promise<Graph> {
   if (isArtifactFile(path))
     throw new InputError("model/compiled", `${path} is a compiled network; this verb takes the ONNX model`, { path });
-  const graph = await loadOnnx(path, { shapes });
+  const graph = await loadOnnx(path, { shapes, onExternalFile });
   requireShapes(graph, shapes);
   return graph;
 }
 
 /** Opens a model by compiling it, or a compiled file as it is. */
-export async function openNetwork(
-  path: string,
-  options: ModelOptions & { readonly profile?: boolean; readonly schedule?: "default" | "none" },
-  terminal: Terminal,
-): Promise<OpenedNetwork> {
+export async function openNetwork(path: string, options: NetworkOptions, terminal: Terminal): Promise<OpenedNetwork> {
   const start = performance.now();
   const opened = isArtifactFile(path) ? openArtifact(path, options) : await compileModel(path, options, terminal);
   return { ...opened, readyMs: performance.now() - start };
@@ -76,23 +78,31 @@ export async function openNetwork(
 
 async function compileModel(
   path: string,
-  options: Parameters<typeof openNetwork>[1],
+  options: NetworkOptions,
   terminal: Terminal,
 ): Promise<Omit<OpenedNetwork, "readyMs">> {
-  const graph = await loadModel(path, options.shape);
-  const net = await compileWithProgress(graph, options, terminal);
+  const load = (onExternalFile?: (path: string) => void) => loadModel(path, options.shape, onExternalFile);
+  const net = await withProgress(options, terminal, (given) => compileCached(path, given, load));
   return { net, source: "model" };
 }
 
 /** Compiles a graph for this machine while stderr shows how far it is. */
 export async function compileWithProgress(
   graph: Graph,
-  options: ModelOptions & { readonly profile?: boolean; readonly schedule?: "default" | "none" },
+  options: NetworkOptions,
   terminal: Terminal,
+): Promise<Executable> {
+  return withProgress(options, terminal, (given) => compile(graph, given));
+}
+
+async function withProgress(
+  options: NetworkOptions,
+  terminal: Terminal,
+  run: (given: CompileOptions) => Promise<Executable>,
 ): Promise<Executable> {
   const { onProgress, end } = compileProgress(terminal);
   try {
-    return await compile(graph, { ...compileOptions(options), profile: options.profile, onProgress });
+    return await run({ ...compileOptions(options), profile: options.profile, onProgress });
   } finally {
     end();
   }
@@ -124,11 +134,11 @@ export function cpuTarget(name = "host"): Target {
   return target;
 }
 
-function openArtifact(path: string, options: Parameters<typeof openNetwork>[1]): Omit<OpenedNetwork, "readyMs"> {
+function openArtifact(path: string, options: NetworkOptions): Omit<OpenedNetwork, "readyMs"> {
   for (const [flag, value] of Object.entries({ shape: options.shape, target: options.target, math: options.math }))
     if (value !== undefined)
       throw new UsageError("usage/artifact", `--${flag} is for models; ${basename(path)} is compiled already`);
-  const { facts, parts } = decodeArtifact(readWhole(path), path);
+  const { facts, parts } = readArtifact(path);
   const threads = options.threads ?? parts.threads;
   if (threads > 1 && parts.threads === 1)
     throw new UsageError(

@@ -20,17 +20,21 @@ export const noExternalData: ExternalData = {
  * External data in the folder of a model file. A location is relative and stays inside the folder after every link is
  * resolved; only regular files with one link are read, so that neither a symbolic nor a hard link nor a device leads out.
  */
-export function externalDataBeside(modelPath: string): ExternalData {
-  return externalDataIn(dirname(modelPath));
+export function externalDataBeside(modelPath: string, onFile?: (path: string) => void): ExternalData {
+  return externalDataIn(dirname(modelPath), onFile);
 }
 
-/** External data in `folder`. @throws InputError [onnx/unreadable] when there is no such folder */
-export function externalDataIn(folder: string): ExternalData {
+/**
+ * External data in `folder`; `onFile` hears of every file before it is read.
+ * @throws InputError [onnx/unreadable] when there is no such folder
+ */
+export function externalDataIn(folder: string, onFile: (path: string) => void = () => {}): ExternalData {
   const root = realFolder(folder);
   return {
     read(entries, length, what) {
       const place = placeOf(entries, length, what);
       const path = insideOf(root, place.location, what);
+      onFile(resolve(root, place.location));
       try {
         return readRange(path, place.offset, length, what);
       } catch (cause) {

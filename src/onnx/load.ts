@@ -21,6 +21,8 @@ export interface LoadOptions {
   readonly limits?: Partial<OnnxLimits>;
   /** The folder of external data for a model given as bytes; a model given as a path has its own. */
   readonly externalDataFolder?: string;
+  /** Hears of every file of external data before it is read. */
+  readonly onExternalFile?: (path: string) => void;
 }
 
 /**
@@ -58,8 +60,9 @@ export function loadOnnxTensor(
 }
 
 function externalOf(model: string | Uint8Array, options: LoadOptions): ExternalData {
-  if (options.externalDataFolder !== undefined) return externalDataIn(options.externalDataFolder);
-  return typeof model === "string" ? externalDataBeside(model) : noExternalData;
+  if (options.externalDataFolder !== undefined)
+    return externalDataIn(options.externalDataFolder, options.onExternalFile);
+  return typeof model === "string" ? externalDataBeside(model, options.onExternalFile) : noExternalData;
 }
 
 function loadBytes(bytes: Uint8Array, options: LoadOptions, limits: OnnxLimits, external: ExternalData): Graph {

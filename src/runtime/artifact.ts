@@ -1,8 +1,9 @@
 /**
- * Compiled networks as files (`.tw`). Magic (8 bytes), format version (u32), reserved (u32), SHA-256 of all that follows
- * (32), length of the header (u64), the header as JSON, then the blobs it lists, each on a 64-byte boundary.
+ * Compiled networks as files (`.tw`). Magic (8 bytes), format version (u32), CRC-32 of the header (u32), length of the
+ * header (u64), the header as JSON, then the blobs it lists with their CRC-32s, each on a 64-byte boundary.
  */
-import { createHash } from "node:crypto";
+import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { crc32 } from "node:zlib";
 import { type ScalarType, scalarTypes } from "../../ir/expr/dtype.ts";
 import { InputError } from "../../ir/support/errors.ts";
 import type { Target } from "../../ir/target/target.ts";
@@ -11,7 +12,7 @@ import type { ExecutableParts, Port, StepReport } from "./executable.ts";
 import { missingHere } from "./host.ts";
 
 /** The version of the file format that this compiler writes and reads. */
-export const artifactVersion = 1;
+export const artifactVersion = 2;
 
 /** What a file says beside its code. */
 export interface ArtifactFacts {
@@ -20,11 +21,31 @@ export interface ArtifactFacts {
   readonly target: Pick<Target, "name" | "arch" | "triple" | "cpu" | "features">;
   /** Compiler that wrote the file, for people. */
   readonly compiler: string;
+  /** Files that the network was made from and that decide whether it still stands; absent when none does. */
+  readonly sources?: readonly FileIdentity[];
+}
+
+/** Which file it was, in which state: a change of the file changes a field. Numbers too large for JSON are texts. */
+export interface FileIdentity {
+  readonly path: string;
+  readonly device: string;
+  readonly inode: string;
+  readonly bytes: string;
+  readonly modifiedNs: string;
+  readonly changedNs: string;
+}
+
+/** Where a compiled network is read from. */
+interface ByteSource {
+  readonly size: number;
+  /** Fills `target` from `position`; both lie within the source. */
+  read(target: Uint8Array, position: number): void;
 }
 
 interface Blob {
   readonly offset: number;
   readonly bytes: number;
+  readonly crc32: number;
 }
 interface Header extends ArtifactFacts {
   readonly entry: string;
@@ -41,7 +62,7 @@ interface Header extends ArtifactFacts {
 }
 
 const magic = Buffer.from("TWNET\r\n\x1a", "latin1");
-const prefixBytes = magic.length + 4 + 4 + 32 + 8;
+const prefixBytes = magic.length + 4 + 4 + 8;
 const alignment = 64;
 const alignUp = (n: number): number => Math.ceil(n / alignment) * alignment;
 
@@ -54,11 +75,11 @@ export function encodeArtifact(parts: ExecutableParts, facts: ArtifactFacts): Ui
   const blobs = [...parts.objects, new Uint8Array(parts.constants)];
   let end = 0;
   const places = blobs.map((b): Blob => {
-    const place = { offset: end, bytes: b.length };
+    const place = { offset: end, bytes: b.length, crc32: crc32(b) };
     end = alignUp(end + b.length);
     return place;
   });
-  const { name, target, compiler } = facts;
+  const { name, target, compiler, sources } = facts;
   const { entry, profileEntry, inputs, outputs, steps, threads, arenaBytes, checks } = parts;
   const header: Header = {
     name,
@@ -70,6 +91,7 @@ export function encodeArtifact(parts: ExecutableParts, facts: ArtifactFacts): Ui
       features: target.features,
     },
     compiler,
+    ...(sources ? { sources } : {}),
     entry,
     ...(profileEntry ? { profileEntry } : {}),
     inputs,
@@ -86,47 +108,86 @@ export function encodeArtifact(parts: ExecutableParts, facts: ArtifactFacts): Ui
   const out = Buffer.alloc(start + end);
   magic.copy(out);
   out.writeUInt32LE(artifactVersion, 8);
-  out.writeBigUInt64LE(BigInt(json.length), 48);
+  out.writeUInt32LE(crc32(json), 12);
+  out.writeBigUInt64LE(BigInt(json.length), 16);
   json.copy(out, prefixBytes);
   for (const [i, b] of blobs.entries()) out.set(b, start + places[i]!.offset);
-  checksum(out).copy(out, 16);
   return out;
+}
+
+/** A compiled network as it stood in a file. */
+export interface Artifact {
+  readonly facts: ArtifactFacts;
+  readonly parts: ExecutableParts;
 }
 
 /**
  * Reads a file with a compiled network. Its code runs in this process: read only files from where you trust.
- * @throws InputError [artifact/…] for a damaged file, another version, or a target that this machine cannot run
+ * @throws InputError [artifact/…] for a damaged file, another version, or a target that this machine cannot run; the
+ * system's errors for a file that cannot be read
  */
-export function decodeArtifact(
-  bytes: Uint8Array,
-  what = "the file",
-): { readonly facts: ArtifactFacts; readonly parts: ExecutableParts } {
-  const file = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-  if (!isArtifact(file)) throw new InputError("artifact/not-one", `${what} is no compiled network`);
-  if (file.length < prefixBytes) damaged(what, "it is cut off");
-  const version = file.readUInt32LE(8);
+export function readArtifact(path: string): Artifact {
+  const file = openSync(path, "r");
+  try {
+    return decode({ size: fstatSync(file).size, read: (target, position) => fill(file, target, position, path) }, path);
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** As `readArtifact`, for bytes in memory. */
+export function decodeArtifact(bytes: Uint8Array, what = "the file"): Artifact {
+  const read = (target: Uint8Array, position: number) => target.set(bytes.subarray(position, position + target.length));
+  return decode({ size: bytes.length, read }, what);
+}
+
+function decode(source: ByteSource, what: string): Artifact {
+  const prefix = Buffer.alloc(prefixBytes);
+  source.read(prefix.subarray(0, Math.min(prefixBytes, source.size)), 0);
+  if (!isArtifact(prefix)) throw new InputError("artifact/not-one", `${what} is no compiled network`);
+  if (source.size < prefixBytes) damaged(what, "it is cut off");
+  const version = prefix.readUInt32LE(8);
   if (version !== artifactVersion)
     throw new InputError(
       "artifact/version",
       `${what} has format version ${version}, this compiler reads version ${artifactVersion}: compile the model again`,
       { version, reads: artifactVersion },
     );
-  if (!checksum(file).equals(file.subarray(16, 48))) damaged(what, "its checksum is wrong");
-  const length = file.readBigUInt64LE(48);
-  if (length > BigInt(file.length - prefixBytes)) damaged(what, "its header is cut off");
-  const header = parseHeader(file.subarray(prefixBytes, prefixBytes + Number(length)).toString(), what);
+  const length = prefix.readBigUInt64LE(16);
+  if (length > BigInt(source.size - prefixBytes)) damaged(what, "its header is cut off");
+  const json = Buffer.alloc(Number(length));
+  source.read(json, prefixBytes);
+  if (crc32(json) !== prefix.readUInt32LE(12)) damaged(what, "its checksum is wrong");
+  const header = parseHeader(json.toString(), what);
   refuseOtherTargets(header, what);
-  const start = alignUp(prefixBytes + Number(length));
-  const blob = ({ offset, bytes: count }: Blob): Uint8Array => {
-    if (start + offset + count > file.length) damaged(what, "a part of it is cut off");
-    return new Uint8Array(file.subarray(start + offset, start + offset + count));
+  const start = alignUp(prefixBytes + json.length);
+  const load = (blob: Blob, target: (bytes: number) => Uint8Array): Uint8Array => {
+    if (start + blob.offset + blob.bytes > source.size) damaged(what, "a part of it is cut off");
+    const bytes = target(blob.bytes);
+    source.read(bytes, start + blob.offset);
+    if (crc32(bytes) !== blob.crc32) damaged(what, "its checksum is wrong");
+    return bytes;
   };
-  const packed = blob(header.constants);
-  const objects = header.objects.map(blob);
-  const constants = allocAligned(Math.max(alignment, packed.length));
-  new Uint8Array(constants).set(packed);
-  const { name, target, compiler, objects: _, ...rest } = header;
-  return { facts: { name, target, compiler }, parts: { ...rest, objects, constants } };
+  const objects = header.objects.map((blob) => load(blob, (bytes) => new Uint8Array(bytes)));
+  const { bytes: constantBytes } = header.constants;
+  let constants = new ArrayBuffer(0);
+  load(header.constants, () => {
+    constants = allocAligned(Math.max(alignment, constantBytes));
+    return new Uint8Array(constants, 0, constantBytes);
+  });
+  const { name, target, compiler, sources, objects: _, ...rest } = header;
+  return {
+    facts: { name, target, compiler, ...(sources ? { sources } : {}) },
+    parts: { ...rest, objects, constants },
+  };
+}
+
+function fill(file: number, target: Uint8Array, position: number, what: string): void {
+  for (let filled = 0; filled < target.length; ) {
+    const count = readSync(file, target, filled, target.length - filled, position + filled);
+    if (count === 0) damaged(what, "it is cut off");
+    filled += count;
+  }
 }
 
 function refuseOtherTargets(header: Header, what: string): void {
@@ -137,11 +198,6 @@ function refuseOtherTargets(header: Header, what: string): void {
     `${what} was compiled for ${header.target.name} and this machine lacks ${missing.join(", ")}: compile the model for this machine`,
     { target: header.target.name, missing },
   );
-}
-
-/** Of everything after the checksum, and of the version before it. */
-function checksum(file: Buffer): Buffer {
-  return createHash("sha256").update(file.subarray(8, 16)).update(file.subarray(48)).digest();
 }
 
 function damaged(what: string, why: string): never {
@@ -168,7 +224,9 @@ const listOf =
   (check: (v: unknown) => boolean) =>
   (v: unknown): boolean =>
     Array.isArray(v) && v.every(check);
-const isBlob = (v: unknown): boolean => isFields(v) && isCount(v.offset) && isCount(v.bytes);
+const isBlob = (v: unknown): boolean => isFields(v) && [v.offset, v.bytes, v.crc32].every(isCount);
+const isSource = (v: unknown): boolean =>
+  isFields(v) && [v.path, v.device, v.inode, v.bytes, v.modifiedNs, v.changedNs].every(isText);
 const isPort = (v: unknown): boolean =>
   isFields(v) && isText(v.name) && scalarTypes.includes(v.type as ScalarType) && listOf(isCount)(v.dims);
 const isStep = (v: unknown): boolean =>
@@ -188,6 +246,7 @@ function isHeader(h: unknown): h is Header {
   const entries = isSymbol(h.entry) && (h.profileEntry === undefined || isSymbol(h.profileEntry));
   const counts = isCount(h.arenaBytes) && isCount(h.threads) && h.threads >= 1 && h.threads <= 1024;
   const lists = listOf(isPort)(h.inputs) && listOf(isPort)(h.outputs) && listOf(isStep)(h.steps);
+  const made = h.sources === undefined || listOf(isSource)(h.sources);
   const checked = h.checks === undefined || listOf(listOf(isSite))(h.checks);
-  return named && entries && counts && lists && checked && listOf(isBlob)(h.objects) && isBlob(h.constants);
+  return named && entries && counts && lists && checked && made && listOf(isBlob)(h.objects) && isBlob(h.constants);
 }

@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 /** Folders whose code decides what a kernel is. */
-const deciding = ["ir", "passes", "codegen", "src/operators", "src/runtime"];
+const deciding = ["ir", "passes", "codegen", "src/onnx", "src/operators", "src/runtime"];
 let version: string | undefined;
 
 /** Hash of names, sizes and times of the compiler's own files; changes with every build. */

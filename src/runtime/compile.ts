@@ -10,7 +10,7 @@ import { invariant } from "../../ir/support/invariant.ts";
 import type { Target } from "../../ir/target/target.ts";
 import { allocAligned, llvmVersion } from "../../native/addon.ts";
 import type { OnnxLimits } from "../onnx/limits.ts";
-import { loadOnnx } from "../onnx/load.ts";
+import { type LoadOptions, loadOnnx } from "../onnx/load.ts";
 import { boundsRecordIr, type Checks, checksOf } from "./bounds.ts";
 import { packConstant } from "./constants.ts";
 import { Executable, type ExecutableParts, type Port, type StepReport } from "./executable.ts";
@@ -18,6 +18,7 @@ import { assertRunnable, machineOf, resolveTarget, sharedPool } from "./host.ts"
 import { environmentInstruments } from "./instruments.ts";
 import { compileKernels, type Kernel, type KernelContext, nativeOptions } from "./kernels.ts";
 import { isView, type MemoryPlan, planMemory } from "./memory-plan.ts";
+import { networkSlot } from "./network-cache.ts";
 import { ObjectCache, objectKey } from "./object-cache.ts";
 import { layOut, simplifyGraph } from "./prepare.ts";
 import { groupWork } from "./work.ts";
@@ -61,10 +62,29 @@ export interface CompiledNetwork {
   readonly parts: ExecutableParts;
 }
 
-/** Compiles a model (path, bytes or graph) to native code. @throws UnavailableError for a target this machine cannot run */
+/**
+ * Compiles a model (path, bytes or graph) to native code. A path or bytes compiled before, with the same options and by
+ * the same compiler, come from the disk cache whole.
+ * @throws UnavailableError for a target this machine cannot run
+ */
 export async function compile(model: string | Uint8Array | Graph, options: CompileOptions = {}): Promise<Executable> {
-  assertRunnable(resolveTarget(options.target ?? "host"));
-  const { parts } = await compileNetwork(model, options);
+  return compileCached(model, options, (onExternalFile) => graphOf(model, { ...options, onExternalFile }));
+}
+
+/** As `compile`; `load` gives the model's graph and is called only when the disk does not have the network. */
+export async function compileCached(
+  model: string | Uint8Array | Graph,
+  options: CompileOptions,
+  load: (onExternalFile?: (path: string) => void) => Promise<Graph>,
+): Promise<Executable> {
+  const context = kernelContext(options);
+  assertRunnable(context.target);
+  const slot = networkSlot(model, options, context);
+  let parts = slot?.find();
+  if (parts === undefined) {
+    ({ parts } = await compileLoaded(await load(slot?.onExternalFile), context, options));
+    slot?.keep(parts);
+  }
   const executable = new Executable(parts);
   options.onProgress?.({ stage: "link", done: 1, total: 1 });
   return executable;
@@ -75,8 +95,10 @@ export async function compileNetwork(
   model: string | Uint8Array | Graph,
   options: CompileOptions = {},
 ): Promise<CompiledNetwork> {
-  const graph = await graphOf(model, options);
-  const context = kernelContext(options);
+  return compileLoaded(await graphOf(model, options), kernelContext(options), options);
+}
+
+async function compileLoaded(graph: Graph, context: KernelContext, options: CompileOptions): Promise<CompiledNetwork> {
   const compiled = await compileGraph(graph, context, options);
   options.onProgress?.({ stage: "link", done: 0, total: 1 });
   const parts = await linkParts({ ...compiled, context }, options.profile ?? false);
@@ -113,10 +135,11 @@ const isChecked = (kernels: readonly Kernel[]): boolean => kernels.some((k) => k
 /** The graph of a model given in any form. */
 export async function graphOf(
   model: string | Uint8Array | Graph,
-  options: Pick<CompileOptions, "shapes" | "limits"> = {},
+  options: Pick<LoadOptions, "shapes" | "limits" | "onExternalFile"> = {},
 ): Promise<Graph> {
+  const { shapes, limits, onExternalFile } = options;
   if (typeof model === "string" || model instanceof Uint8Array)
-    return loadOnnx(model, { shapes: options.shapes, limits: options.limits });
+    return loadOnnx(model, { shapes, limits, onExternalFile });
   return model;
 }
 

@@ -20,7 +20,7 @@ import { UsageError } from "../../ir/support/errors.ts";
 export interface ObjectCacheOptions {
   /** `off` for no cache. Default: `TILEWRIGHT_CACHE`, else `$XDG_CACHE_HOME/tilewright`, else `~/.cache/tilewright`. */
   readonly folder?: string;
-  /** Default: `TILEWRIGHT_CACHE_BYTES`, else 1 GiB. */
+  /** Default: `TILEWRIGHT_CACHE_BYTES`, else 4 GiB. */
   readonly maxBytes?: number;
 }
 
@@ -58,9 +58,11 @@ interface Entry {
 const magic = Buffer.from("TWOBJ\0\0\x01", "latin1");
 const headerBytes = magic.length + 8 + 32;
 const suffix = ".two";
+/** A compiled network: a file that checks itself. */
+const networkSuffix = ".tw";
 const temporarySuffix = ".tmp";
 const abandonedAfterMs = 10 * 60_000;
-const defaultMaxBytes = 2 ** 30;
+const defaultMaxBytes = 4 * 2 ** 30;
 /** Eviction scans the folder for one key in this many, whoever writes it; keys are evenly spread. */
 const scanOneKeyIn = 128;
 /** Eviction stops here, so that the next write does not evict again. */
@@ -140,9 +142,41 @@ export class ObjectCache {
 
   /** Keeps bytes under a key. A full or read-only disk is no error: the entry is then absent. */
   put(key: string, bytes: Uint8Array): void {
-    const path = this.#path(key);
+    this.#write(key, suffix, encodeEntry(bytes));
+  }
+
+  /**
+   * What `read` makes of the file of a compiled network, marked as used; `undefined` when there is none. A file that
+   * `read` gives nothing for, or throws on, is deleted.
+   */
+  getNetwork<T>(key: string, read: (path: string) => T | undefined): T | undefined {
+    const path = this.#path(key, networkSuffix);
+    const file = path === undefined ? undefined : openIfPresent(path);
+    if (path === undefined || file === undefined) return undefined;
+    try {
+      const network = read(path);
+      if (network !== undefined) {
+        this.#hits++;
+        touch(file);
+        return network;
+      }
+    } catch {
+      this.#damaged++;
+    } finally {
+      closeSync(file);
+    }
+    rmSync(path, { force: true });
+    return undefined;
+  }
+
+  /** Keeps the file of a compiled network, as `put` keeps bytes. */
+  putNetwork(key: string, file: Uint8Array): void {
+    this.#write(key, networkSuffix, file);
+  }
+
+  #write(key: string, ending: string, entry: Uint8Array): void {
+    const path = this.#path(key, ending);
     if (path === undefined || this.#folder === undefined) return;
-    const entry = encodeEntry(bytes);
     if (entry.length > this.#maxBytes) return;
     const temporary = join(this.#folder, `${key}.${randomUUID()}${temporarySuffix}`);
     try {
@@ -178,11 +212,11 @@ export class ObjectCache {
     for (const entry of this.#scan()) rmSync(entry.path, { force: true });
   }
 
-  #path(key: string): string | undefined {
+  #path(key: string, ending = suffix): string | undefined {
     if (!/^[0-9a-f]{8,128}$/.test(key)) {
       throw new UsageError("cache/key", "a cache key is 8 to 128 hexadecimal digits", { key });
     }
-    return this.#folder === undefined ? undefined : join(this.#folder, key + suffix);
+    return this.#folder === undefined ? undefined : join(this.#folder, key + ending);
   }
 
   #evict(): void {
@@ -206,7 +240,8 @@ export class ObjectCache {
       const path = join(this.#folder, name);
       const stat = statSync(path, { throwIfNoEntry: false });
       if (!stat?.isFile()) continue;
-      if (name.endsWith(suffix)) entries.push({ path, bytes: stat.size, usedMs: stat.mtimeMs });
+      if (name.endsWith(suffix) || name.endsWith(networkSuffix))
+        entries.push({ path, bytes: stat.size, usedMs: stat.mtimeMs });
       else if (name.endsWith(temporarySuffix) && Date.now() - stat.mtimeMs > abandonedAfterMs) {
         rmSync(path, { force: true });
       }

@@ -14,7 +14,7 @@ export function cache(action: (typeof cacheActions)[number], terminal: Terminal)
   const document = action === "clear" ? { folder, deleted: entries, freedBytes: bytes } : { folder, entries, bytes };
   terminal.result(document, () => {
     if (folder === undefined) return "the cache is off";
-    const what = `${entries} kernels, ${byteText(bytes)}`;
+    const what = `${entries} kernels and networks, ${byteText(bytes)}`;
     return action === "clear" ? `deleted ${what} from ${folder}` : `${folder}: ${what}`;
   });
   return 0;
