@@ -1,10 +1,9 @@
 /** Compiles one network in a fresh process and says how long it took and what memory it needed. */
 import { chainGraph } from "./support/chains.mjs";
-import { answer, childArgument, peakResidentBytes } from "./support/children.mjs";
+import { answer, childArgument, childPids, peakResidentBytes } from "./support/children.mjs";
 
 const { path, chain, threads, folder } = childArgument();
-const { compile, ObjectCache } = await import("../dist/src/index.js");
-const { sharedPool } = await import("../dist/src/runtime/host.js");
+const { compile, ObjectCache } = await import("../dist/bundle/index.js");
 const importedMs = performance.now();
 
 const model = path ?? chainGraph(chain);
@@ -18,7 +17,7 @@ const network = await compile(model, { threads, cache, onProgress });
 // The clock starts with the process.
 const readyMs = performance.now();
 
-const workers = sharedPool().childPids.map((pid) => peakResidentBytes(pid));
+const workers = childPids().map((pid) => peakResidentBytes(pid));
 const { hits, misses } = cache.stats();
 answer({
   readyMs,

@@ -5,7 +5,7 @@
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
-const entry = new URL("../dist/src/cli/main.js", import.meta.url);
+const entry = new URL("../dist/bundle/cli.js", import.meta.url);
 if (!existsSync(fileURLToPath(entry))) {
   process.stderr.write("the TypeScript is not compiled yet; run `npm run setup` first\n");
   process.exit(7);

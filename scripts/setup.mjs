@@ -252,11 +252,13 @@ function buildAddon(llvm) {
 // ---------------------------------------------------------------- TypeScript
 
 function compileTypeScript() {
-  const sources = ["ir", "passes", "codegen", "native", "src", "tsconfig.json", "tsconfig.build.json", "package.json"];
+  const configs = ["tsconfig.json", "tsconfig.build.json", "package.json", "scripts/bundle.mjs"];
+  const sources = ["ir", "passes", "codegen", "native", "src", ...configs];
   const stamp = join(root, "dist", ".stamp");
   const want = hashOf(sources);
   if (readStamp(stamp) === want) return say("TypeScript: up to date");
   run("TypeScript", process.execPath, [join("node_modules", "typescript", "bin", "tsc"), "-p", "tsconfig.build.json"]);
+  run("bundles", process.execPath, [join("scripts", "bundle.mjs")]);
   writeFileSync(stamp, want);
 }
 

@@ -1,6 +1,6 @@
 /** Measuring in processes of their own, so that thread pools and heaps of one measurement do not disturb the next. */
 import { fork } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 
 /**
  * Runs a script that answers with one message.
@@ -50,4 +50,12 @@ export async function settle() {
 export function peakResidentBytes(pid = "self") {
   const status = readFileSync(`/proc/${pid}/status`, "utf8");
   return Number(/^VmHWM:\s+(\d+) kB/m.exec(status)?.[1] ?? 0) * 1024;
+}
+
+/** Process ids of this process's own children. */
+export function childPids() {
+  const pids = readdirSync("/proc/self/task").flatMap((task) =>
+    readFileSync(`/proc/self/task/${task}/children`, "utf8").split(" "),
+  );
+  return pids.filter((pid) => pid !== "").map(Number);
 }

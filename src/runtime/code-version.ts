@@ -7,10 +7,12 @@ import { fileURLToPath } from "node:url";
 /** Folders whose code decides what a kernel is. */
 const deciding = ["ir", "passes", "codegen", "src/onnx", "src/operators", "src/runtime"];
 let version: string | undefined;
+/** Bundles carry the hash of what they were made from. */
+declare const TILEWRIGHT_CODE_VERSION: string | undefined;
 
-/** Hash of names, sizes and times of the compiler's own files; changes with every build. */
+/** Hash of the compiler's own code; of names, sizes and times of its files where it is not bundled. */
 export function codeVersion(): string {
-  version ??= hashFiles();
+  version ??= typeof TILEWRIGHT_CODE_VERSION === "string" ? TILEWRIGHT_CODE_VERSION : hashFiles();
   return version;
 }
 function hashFiles(): string {
