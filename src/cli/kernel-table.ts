@@ -1,6 +1,8 @@
 /** Kernels with what they achieve. */
+
+import { digits } from "../../ir/text/units.ts";
 import type { StepReport } from "../runtime/executable.ts";
-import { clip, digits, duration, table } from "./table.ts";
+import { clip, duration, table } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** One kernel call of a run. */

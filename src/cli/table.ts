@@ -1,4 +1,5 @@
 /** Numbers and tables as people read them. */
+import { digits } from "../../ir/text/units.ts";
 import type { Colors } from "./terminal.ts";
 
 /** `12.3 ms`, `4.56 µs`: three digits and the unit that fits. */
@@ -6,14 +7,6 @@ export function duration(ns: number): string {
   if (ns >= 1e9) return `${digits(ns / 1e9)} s`;
   if (ns >= 1e6) return `${digits(ns / 1e6)} ms`;
   return ns >= 1e3 ? `${digits(ns / 1e3)} µs` : `${digits(ns)} ns`;
-}
-/** `1.5 MiB`. */
-export function byteText(bytes: number): string {
-  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
-  let unit = 0;
-  let amount = bytes;
-  for (; amount >= 1024 && unit < units.length - 1; unit++) amount /= 1024;
-  return unit === 0 ? `${amount} B` : `${digits(amount)} ${units[unit]}`;
 }
 /** `3.50 M`: counts of parameters and operations. */
 export function countText(n: number): string {
@@ -23,14 +16,6 @@ export function countText(n: number): string {
   for (; amount >= 1000 && unit < units.length - 1; unit++) amount /= 1000;
   return unit === 0 ? String(n) : `${digits(amount)}${units[unit]}`;
 }
-/** Three significant digits, without an exponent for ordinary numbers. */
-export function digits(x: number): string {
-  if (!Number.isFinite(x)) return String(x);
-  const size = Math.abs(x);
-  if (size !== 0 && (size < 1e-3 || size >= 1e7)) return x.toExponential(2);
-  return x.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : size >= 1 ? 2 : size === 0 ? 0 : 4);
-}
-
 /** A column: its title; numbers stand right. */
 export interface Column {
   readonly title: string;

@@ -1,6 +1,7 @@
 /** `tilewright bench`: latency, kernels beside the machine's peak, and ONNX Runtime in turn. */
 
 import { UsageError } from "../../../ir/support/errors.ts";
+import { digits } from "../../../ir/text/units.ts";
 import { measureMachine, peakGflops } from "../../../native/measure.ts";
 import { writeWhole } from "../../formats/write-file.ts";
 import type { Executable } from "../../runtime/executable.ts";
@@ -12,7 +13,7 @@ import { type KernelRow, kernelRows, kernelTable } from "../kernel-table.ts";
 import { isArtifactFile, type ModelOptions, openNetwork } from "../model.ts";
 import type { InputFile } from "../options.ts";
 import { openPeer, type PeerNetwork } from "../peers.ts";
-import { digits, duration, spread } from "../table.ts";
+import { duration, spread } from "../table.ts";
 import type { CommonOptions, Terminal } from "../terminal.ts";
 
 /** Options of `bench`. */

@@ -1,6 +1,7 @@
 /** `tilewright cache`: what compiled code lies on the disk. */
+
+import { byteText } from "../../../ir/text/units.ts";
 import { ObjectCache } from "../../runtime/object-cache.ts";
-import { byteText } from "../table.ts";
 import type { Terminal } from "../terminal.ts";
 
 /** What to do with the cache. */

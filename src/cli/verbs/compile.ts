@@ -5,6 +5,7 @@ import type { FusedGraph, Graph, Group } from "../../../ir/graph/graph.ts";
 import { UnavailableError, UnsupportedError, UsageError } from "../../../ir/support/errors.ts";
 import { printGraph, printNode } from "../../../ir/text/print-graph.ts";
 import { printProgram } from "../../../ir/text/printer.ts";
+import { byteText } from "../../../ir/text/units.ts";
 import { writeWhole } from "../../formats/write-file.ts";
 import { encodeArtifact } from "../../runtime/artifact.ts";
 import { type CompiledNetwork, compileNetwork, kernelContext, prepareGraph } from "../../runtime/compile.ts";
@@ -13,7 +14,7 @@ import { buildLibrary, libraryHeader, libraryName } from "../../runtime/library.
 import { withTemporaryFolder } from "../interrupt.ts";
 import { compileOptions, loadModel, type ModelOptions } from "../model.ts";
 import { compileProgress } from "../progress.ts";
-import { byteText, duration } from "../table.ts";
+import { duration } from "../table.ts";
 import type { CommonOptions, Terminal } from "../terminal.ts";
 import { packageVersion } from "../version.ts";
 import type { Emission } from "./compile-options.ts";

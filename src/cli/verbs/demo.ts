@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Graph } from "../../../ir/graph/graph.ts";
+import { digits } from "../../../ir/text/units.ts";
 import { packageRoot } from "../../../native/addon.ts";
 import { machineFacts } from "../../../native/machine.ts";
 import { measureMachine, peakGflops } from "../../../native/measure.ts";
@@ -21,7 +22,7 @@ import { feedsFor } from "../feeds.ts";
 import { imageFor, readLabels, topClasses } from "../image-input.ts";
 import { kernelRows, kernelTable } from "../kernel-table.ts";
 import { compileWithProgress, loadModel } from "../model.ts";
-import { digits, duration, spread } from "../table.ts";
+import { duration, spread } from "../table.ts";
 import type { Terminal } from "../terminal.ts";
 import type { RunOptions } from "./run.ts";
 

@@ -1,13 +1,14 @@
 /** `tilewright doctor`: what this machine has for the main job, what is missing, and how to get it. */
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
+import { byteText, digits } from "../../../ir/text/units.ts";
 import { addonAvailable, addonPath, hostCpu, llvmVersion } from "../../../native/addon.ts";
 import { type Machine, machineFacts } from "../../../native/machine.ts";
 import { type MachineRates, measureMachine } from "../../../native/measure.ts";
 import { ObjectCache } from "../../runtime/object-cache.ts";
 import { exitCodes } from "../errors.ts";
 import { findPeer, peerInstallLine } from "../peers.ts";
-import { byteText, digits, table } from "../table.ts";
+import { table } from "../table.ts";
 import type { Terminal } from "../terminal.ts";
 import { packageVersion } from "../version.ts";
 

@@ -1,6 +1,7 @@
 /** `tilewright run`: a network on given, generated or image input. */
 import { UsageError } from "../../../ir/support/errors.ts";
 import { decodeBfloat16, decodeFloat16 } from "../../../ir/support/half.ts";
+import { digits } from "../../../ir/text/units.ts";
 import { writeNpy } from "../../formats/npy.ts";
 import { writeNpz } from "../../formats/npz.ts";
 import type { Executable, Port } from "../../runtime/executable.ts";
@@ -9,7 +10,7 @@ import { type Fill, feedsFor, type GivenTensors, readInputs, stillWanted, tellCo
 import { type ImageOptions, imageFor, readLabels, topClasses } from "../image-input.ts";
 import { isArtifactFile, type ModelOptions, openNetwork } from "../model.ts";
 import type { InputFile } from "../options.ts";
-import { digits, duration } from "../table.ts";
+import { duration } from "../table.ts";
 import type { CommonOptions, Terminal } from "../terminal.ts";
 
 /** Options of `run`. */

@@ -1,9 +1,10 @@
 /** `tilewright targets`: what can be compiled for. */
 import { presets } from "../../../ir/target/presets.ts";
 import { lanesOf, type Target } from "../../../ir/target/target.ts";
+import { byteText } from "../../../ir/text/units.ts";
 import { addonAvailable } from "../../../native/addon.ts";
 import { missingHere, resolveTarget } from "../../runtime/host.ts";
-import { byteText, table } from "../table.ts";
+import { table } from "../table.ts";
 import type { Terminal } from "../terminal.ts";
 
 /** Prints the host and every preset. */

@@ -4,6 +4,7 @@ import type { Graph } from "../../../ir/graph/graph.ts";
 import type { TensorValue } from "../../../ir/graph/tensor-value.ts";
 import type { ValueId } from "../../../ir/support/ids.ts";
 import { invariant } from "../../../ir/support/invariant.ts";
+import { digits } from "../../../ir/text/units.ts";
 import { inferGraph } from "../../operators/infer.ts";
 import { evaluateNode } from "../../operators/interpret.ts";
 import { type CompiledNetwork, compileNetwork } from "../../runtime/compile.ts";
@@ -18,7 +19,7 @@ import { compileOptions, cpuTarget, loadModel, type ModelOptions } from "../mode
 import type { InputFile } from "../options.ts";
 import { openPeer } from "../peers.ts";
 import { compileProgress, progress } from "../progress.ts";
-import { digits, table } from "../table.ts";
+import { table } from "../table.ts";
 import type { CommonOptions, Terminal } from "../terminal.ts";
 
 /** Options of `verify`. */
