@@ -1,5 +1,8 @@
 /** Errors as text: the program around the loop or block in question, underlined, and why. */
+import type { Expr } from "../expr/expr.ts";
+import { mapChildren } from "../expr/traverse.ts";
 import type { Program, Stmt } from "../loop/program.ts";
+import { mapBodies, mapChildExprs, mapChildStmts } from "../loop/traverse.ts";
 import type { BlockId, VarId } from "../support/ids.ts";
 import { colorize } from "./color.ts";
 import { type PrintedProgram, printWithPlaces, type Span } from "./printer.ts";
@@ -14,6 +17,8 @@ export type DiagnosticPlace =
 export interface Diagnostic {
   readonly program: Program;
   readonly at?: DiagnosticPlace;
+  /** An expression of `at`, the very node: it is underlined instead of the whole. */
+  readonly expr?: Expr;
   /** What is wrong, in one sentence. */
   readonly message: string;
   /** The error's family and code, such as `ScheduleError [split/exact-tail]`. */
@@ -32,7 +37,7 @@ export interface Diagnostic {
 export function renderDiagnostic(d: Diagnostic): string {
   const lines = [d.title === undefined ? d.message : `${d.title}: ${d.message}`];
   if (d.step !== undefined) lines.push(`  ${d.step}`);
-  if (d.at !== undefined) lines.push(...excerpt(printWithPlaces(d.program), d.at, d.context ?? 2, d.colors ?? false));
+  if (d.at !== undefined) lines.push(...excerpt(d, d.at));
   const notes = { rule: d.rule, because: d.because, instead: d.instead };
   for (const [word, text] of Object.entries(notes))
     if (text !== undefined) lines.push(`  ${`${word}:`.padEnd(8)} ${text}`);
@@ -45,9 +50,16 @@ function placeOf(printed: PrintedProgram, at: DiagnosticPlace): Span | undefined
   if (at.kind === "block") return printed.blocks.get(at.id);
   return printed.statements.get(at) ?? (at.kind === "for" ? printed.loops.get(at.var.id) : undefined);
 }
-function excerpt(printed: PrintedProgram, at: DiagnosticPlace, context: number, colors: boolean): string[] {
-  const span = placeOf(printed, at);
-  if (!span) return [];
+/** The lines around a place, numbered, with what is meant underlined; nothing when it is not part of the program. */
+export function excerpt(
+  d: Pick<Diagnostic, "program" | "expr" | "context" | "colors">,
+  at: DiagnosticPlace,
+): readonly string[] {
+  const { context = 2, colors = false } = d;
+  const printed = printWithPlaces(d.program);
+  const whole = placeOf(printed, at);
+  if (!whole) return [];
+  const span = (d.expr && spanOfExpr(d.program, printed, at, d.expr)) ?? whole;
   const header = printed.lines.findLastIndex((l, k) => k <= span.line && /^(program|task) /.test(l));
   const first = Math.max(header, span.line - context);
   const last = Math.min(printed.lines.length - 1, span.line + context);
@@ -66,4 +78,29 @@ function excerpt(printed: PrintedProgram, at: DiagnosticPlace, context: number, 
       out.push(`${"".padStart(width)} │ ${" ".repeat(span.begin)}${"^".repeat(span.end - span.begin)}`);
   }
   return out;
+}
+
+/** A name that no program has. */
+const marker = "\u00a7";
+/** Where an expression stands in its statement's line: found by printing the statement with a marker in its place. */
+function spanOfExpr(program: Program, printed: PrintedProgram, at: DiagnosticPlace, expr: Expr): Span | undefined {
+  if (at.kind === "function" || !("body" in at || "value" in at || "condition" in at || "extent" in at))
+    return undefined;
+  const line = placeOf(printed, at);
+  if (!line) return undefined;
+  const hole: Expr = { kind: "var", id: -1 as VarId, name: marker, dtype: expr.dtype };
+  let filled = false;
+  const fill = (e: Expr): Expr => {
+    if (filled || e !== expr) return filled ? e : mapChildren(e, fill);
+    filled = true;
+    return hole;
+  };
+  const marked = mapChildExprs(at, fill);
+  if (!filled) return undefined;
+  const replace = (s: Stmt): Stmt => (s === at ? marked : mapChildStmts(s, replace));
+  const holed = printWithPlaces(mapBodies(program, replace)).lines[line.line] ?? "";
+  const begin = holed.indexOf(`\`${marker}\``);
+  const rest = holed.length - begin - marker.length - 2;
+  const end = printed.lines[line.line]!.length - rest;
+  return begin < 0 || end <= begin ? undefined : { line: line.line, begin, end };
 }

@@ -1,3 +1,4 @@
+import type { Expr } from "../expr/expr.ts";
 import type { PrimFunc, Program, Stmt } from "../loop/program.ts";
 import type { Place } from "./walk.ts";
 
@@ -6,6 +7,8 @@ export interface VerifyIssue {
   readonly rule: string;
   readonly message: string;
   readonly at: Stmt | { readonly kind: "function"; readonly name: string };
+  /** The expression in question, somewhere in `at`. */
+  readonly expr?: Expr;
 }
 export type Report = (message: string, at: Place | PrimFunc | Stmt) => void;
 
@@ -16,6 +19,8 @@ export interface VerifyRule {
   readonly check: (program: Program, report: Report) => void;
 }
 
+/** The expression at a place, if it is one of an expression. */
+export const exprOf = (at: Place | PrimFunc | Stmt): Expr | undefined => ("guarded" in at ? at.expr : undefined);
 /** The place as an issue gives it. */
 export function placeOf(at: Place | PrimFunc | Stmt): VerifyIssue["at"] {
   if ("kind" in at) return at;

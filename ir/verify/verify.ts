@@ -2,7 +2,7 @@
 import type { Program } from "../loop/program.ts";
 import { InternalError } from "../support/errors.ts";
 import { renderDiagnostic } from "../text/diagnostic.ts";
-import { placeOf, type VerifyIssue, type VerifyRule } from "./issue.ts";
+import { exprOf, placeOf, type VerifyIssue, type VerifyRule } from "./issue.ts";
 import { blockBindings } from "./rules/block-bindings.ts";
 import { blockClosed } from "./rules/block-closed.ts";
 import { boundOnce } from "./rules/bound-once.ts";
@@ -46,7 +46,10 @@ export const rules: readonly VerifyRule[] = [
 export function verifyProgram(program: Program): readonly VerifyIssue[] {
   const issues: VerifyIssue[] = [];
   for (const rule of rules) {
-    rule.check(program, (message, at) => issues.push({ rule: rule.name, message, at: placeOf(at) }));
+    rule.check(program, (message, at) => {
+      const expr = exprOf(at);
+      issues.push({ rule: rule.name, message, at: placeOf(at), ...(expr ? { expr } : {}) });
+    });
   }
   return issues;
 }
@@ -57,7 +60,8 @@ export function assertWellFormed(program: Program): void {
   if (!first) return;
   const shown = issues.slice(0, 3).map((i) => {
     const rule = rules.find((r) => r.name === i.rule)!.doc;
-    return renderDiagnostic({ program, at: i.at, message: i.message, title: `[${i.rule}]`, rule });
+    const expr = i.expr ? { expr: i.expr } : {};
+    return renderDiagnostic({ program, at: i.at, ...expr, message: i.message, title: `[${i.rule}]`, rule });
   });
   const more = issues.length > 3 ? [`and ${issues.length - 3} more`] : [];
   const facts = issues.map(({ rule, message }) => ({ rule, message }));

@@ -22,6 +22,8 @@ export interface Place {
   readonly scope: Scope;
   /** Whether the node is evaluated only where some condition holds. */
   readonly guarded: boolean;
+  /** The expression that is visited; absent at a statement. */
+  readonly expr?: Expr;
 }
 export interface Visitor {
   readonly stmt?: (s: Stmt, place: Place) => void;
@@ -58,7 +60,7 @@ class Walker {
     return { func: this.#func, stmt, scope, guarded };
   }
   #expr(e: Expr, stmt: Stmt | undefined, guarded: boolean): void {
-    this.#visitor.expr?.(e, this.#place(stmt, guarded));
+    this.#visitor.expr?.(e, { ...this.#place(stmt, guarded), expr: e });
     for (const c of children(e)) {
       const chosen = e.kind === "select" && c !== e.condition;
       const masked = e.kind === "load" && e.predicate !== undefined && c !== e.predicate;

@@ -1,4 +1,6 @@
 /** The door of the pass framework. */
+export { type Fact, facts } from "./facts.ts";
+export { type GraphRule, graphPattern, graphRewritePass, graphRule, rewriteGraph } from "./graph-rewriting.ts";
 export {
   type Instrument,
   type InstrumentOutput,
@@ -21,6 +23,7 @@ export {
   type Representation,
   type Representations,
 } from "./pass.ts";
+export { type Captures, type ExprPattern, type Pattern, pattern, type StmtPattern } from "./pattern.ts";
 export {
   type Chained,
   insertPass,
@@ -30,3 +33,13 @@ export {
   pipeline,
   pipelineOf,
 } from "./pipeline.ts";
+export {
+  boundsIn,
+  type ExprRule,
+  type RewriteContext,
+  type RuleSet,
+  rewritePass,
+  rewriteProgram,
+  rewriteRule,
+  type StmtRule,
+} from "./rewriting.ts";

@@ -2,6 +2,8 @@
 import type { Graph } from "../../ir/graph/graph.ts";
 import type { Program } from "../../ir/loop/program.ts";
 import { InternalError, TilewrightError, UsageError } from "../../ir/support/errors.ts";
+import { nearest } from "../../ir/support/nearest.ts";
+import { factsAfter, missingFact } from "./facts.ts";
 import { PipelineStopped, printIr } from "./instrument.ts";
 import {
   type AnyPass,
@@ -33,6 +35,8 @@ type Last<Passes extends readonly AnyPass[]> = Passes extends readonly [...AnyPa
 /** Passes in an order that fits. */
 export interface Pipeline<From extends Representation, To extends Representation> {
   readonly passes: readonly AnyPass[];
+  /** Facts that hold before the first pass. */
+  readonly given: readonly string[];
   /**
    * Runs every pass in order.
    * @throws InternalError `pass/<name>` with the IR before (and after) when a pass or a verification fails
@@ -55,63 +59,77 @@ export function pipelineOf<From extends Representation, To extends Representatio
   passes: readonly AnyPass[],
   given: readonly string[] = [],
 ): Pipeline<From, To> {
-  checkFacts(passes, given);
-  return { passes, run: (input, context = plainContext) => runPasses(passes, input, context) as Representations[To] };
+  const problem = missingFact(passes, given);
+  if (problem) {
+    const { message, pass, missing } = problem;
+    throw new UsageError("pipeline/missing-fact", message, { pass, missing });
+  }
+  const run = (input: Representations[From], context = plainContext) =>
+    runPasses(passes, given, input, context) as Representations[To];
+  return { passes, given, run };
 }
 
 /** Where a pass goes: before or after the pass of this name. */
 export type PassPlace = { readonly before: string } | { readonly after: string };
 
 /**
- * The pipeline with one more pass, which takes and gives the representation at its place; facts are checked anew.
- * @throws UsageError `usage/unknown-pass` when no pass has that name
+ * The pipeline with one more pass, which takes and gives the representation at its place, or with another pass in the
+ * place of one. Facts are checked anew.
+ * @throws UsageError `usage/unknown-pass` when no pass has that name, `pipeline/missing-fact` for a pass that stands
+ * where something it requires does not hold
  */
 export function insertPass<From extends Representation, To extends Representation, At extends Representation>(
   into: Pipeline<From, To>,
   pass: Pass<At, At>,
   place: PassPlace,
+): Pipeline<From, To>;
+export function insertPass<
+  From extends Representation,
+  To extends Representation,
+  A extends Representation,
+  B extends Representation,
+>(into: Pipeline<From, To>, pass: Pass<A, B>, place: { readonly replace: string }): Pipeline<From, To>;
+export function insertPass<From extends Representation, To extends Representation>(
+  into: Pipeline<From, To>,
+  pass: AnyPass,
+  place: PassPlace | { readonly replace: string },
 ): Pipeline<From, To> {
-  const name = "before" in place ? place.before : place.after;
-  const at = into.passes.findIndex((p) => p.name === name);
-  if (at < 0) {
-    const names = into.passes.map((p) => p.name);
-    throw new UsageError("usage/unknown-pass", `there is no pass ${name}; the passes are ${names.join(", ")}`);
-  }
+  const name = "before" in place ? place.before : "after" in place ? place.after : place.replace;
+  const names = into.passes.map((p) => p.name);
+  const at = names.indexOf(name);
+  if (at < 0)
+    throw new UsageError("usage/unknown-pass", `there is no pass ${name}; the passes are ${names.join(", ")}`, {
+      pass: name,
+      nearest: nearest(name, names),
+    });
   const passes: AnyPass[] = [...into.passes];
-  passes.splice("before" in place ? at : at + 1, 0, pass);
-  return pipelineOf<From, To>(passes);
-}
-
-/** Every required fact is ensured before, and not invalidated since. */
-function checkFacts(passes: readonly AnyPass[], given: readonly string[]): void {
-  const facts = new Set(given);
-  for (const p of passes) {
-    const missing = p.requires.filter((f) => !facts.has(f));
-    if (missing.length > 0)
-      throw new InternalError(
-        "pass/missing-fact",
-        `pass ${p.name} requires ${missing.join(", ")}, which no pass before it ensures`,
-        { pass: p.name, missing },
-      );
-    for (const f of p.invalidates) facts.delete(f);
-    for (const f of p.ensures) facts.add(f);
-  }
+  passes.splice("after" in place ? at + 1 : at, "replace" in place ? 1 : 0, pass);
+  return pipelineOf<From, To>(passes, into.given);
 }
 
 type Context = Parameters<AnyPass["run"]>[1];
 
-function runPasses(passes: readonly AnyPass[], input: Graph | Program, context: Context): Graph | Program {
+function runPasses(
+  passes: readonly AnyPass[],
+  given: readonly string[],
+  input: Graph | Program,
+  context: Context,
+): Graph | Program {
   let current = input;
-  for (const p of passes) current = runPass(p, current, context);
+  let facts: ReadonlySet<string> = new Set(given);
+  for (const p of passes) {
+    facts = factsAfter(facts, p);
+    current = runPass(p, current, facts, context);
+  }
   for (const i of context.instruments) i.afterPipeline?.();
   return current;
 }
-function runPass(p: AnyPass, before: Graph | Program, context: Context): Graph | Program {
+function runPass(p: AnyPass, before: Graph | Program, facts: ReadonlySet<string>, context: Context): Graph | Program {
   let after: Graph | Program | undefined;
   try {
     for (const i of context.instruments) i.beforePass?.(p.name, before);
     after = p.run(before as never, context);
-    for (const i of context.instruments) i.afterPass?.({ pass: p.name, before, after });
+    for (const i of context.instruments) i.afterPass?.({ pass: p.name, before, after, facts });
     return after;
   } catch (error) {
     throw explain(error, p, before, after);
