@@ -11,7 +11,9 @@ import { withRegions } from "./nested.ts";
 import { type AnnotateArgs, annotate } from "./primitive/annotate.ts";
 import { type BlockizeArgs, blockize } from "./primitive/blockize.ts";
 import { type CacheReadArgs, cacheRead } from "./primitive/cache-read.ts";
+import { cacheReadAt } from "./primitive/cache-read-at.ts";
 import { cacheWrite } from "./primitive/cache-write.ts";
+import { cacheWriteAt } from "./primitive/cache-write-at.ts";
 import { type ComputeAtArgs, computeAt } from "./primitive/compute-at.ts";
 import { computeInline } from "./primitive/compute-inline.ts";
 import { type CutLoopArgs, cutLoop } from "./primitive/cut-loop.ts";
@@ -42,6 +44,7 @@ import { type PipelineMode, type SoftwarePipelineArgs, softwarePipeline } from "
 import { type SplitArgs, type SplitOptions, split } from "./primitive/split.ts";
 import { type StorageAlignArgs, storageAlign } from "./primitive/storage-align.ts";
 import { type StorageFoldArgs, storageFold } from "./primitive/storage-fold.ts";
+import type { CacheAtArgs } from "./primitive/support-stage.ts";
 import { type TensorIntrinsic, type TensorizeArgs, tensorize } from "./primitive/tensorize.ts";
 import { type TransformLayoutArgs, transformLayout } from "./primitive/transform-layout.ts";
 import { unroll } from "./primitive/unroll.ts";
@@ -95,6 +98,13 @@ const atShape: Shape = { block: "block", loop: "loop" };
 const slideArgs = (block: BlockRef, loop: LoopRef, over?: LoopRef | null): SlideAtArgs =>
   over ? { block, loop, over } : { block, loop };
 const cacheArgs = (block: BlockRef, buffer: string, scope: Scope): CacheReadArgs => ({ block, buffer, scope });
+const cacheAtArgs = (loop: LoopRef, block: BlockRef, buffer: string, scope: Scope): CacheAtArgs => ({
+  loop,
+  block,
+  buffer,
+  scope,
+});
+const cacheAtShape: Shape = { loop: "loop", block: "block", buffer: "string", scope: "scope" };
 const cacheShape: Shape = { block: "block", buffer: "string", scope: "scope" };
 const layoutArgs = (block: BlockRef, buffer: string, dims: readonly LayoutDim[]): TransformLayoutArgs => ({
   block,
@@ -179,6 +189,8 @@ export const primitives = {
   reverseComputeInline: moves(reverseComputeInline, blockArg, blockShape),
   cacheRead: moves(cacheRead, cacheArgs, cacheShape),
   cacheWrite: moves(cacheWrite, cacheArgs, cacheShape),
+  cacheReadAt: moves(cacheReadAt, cacheAtArgs, cacheAtShape),
+  cacheWriteAt: moves(cacheWriteAt, cacheAtArgs, cacheAtShape),
   setScope: stays(setScope, cacheArgs, cacheShape),
   transformLayout: moves(transformLayout, layoutArgs, layoutShape),
   rfactor: moves(rfactor, rfactorArgs, { loop: "loop", factorAxis: "integer" }),

@@ -46,10 +46,8 @@ function plan(program: Program, args: CacheReadArgs): Plan | Violation<Rule> {
   if (!path || block?.kind !== "block") return { rule: "found", because: `there is no block ${at.name}`, at };
   const buffer = bufferNamed(block, args.buffer, "load");
   if (!buffer) return { rule: "reads-buffer", because: `${block.name} does not read ${args.buffer}`, at };
-  const whole = wholeSpans(buffer);
-  if (!whole) return { rule: "static-shape", because: `the shape of ${buffer.name} is not constant`, at };
-  const read = blockBox(block, buffer.id, "load");
-  const box: Box = { spans: whole.map((s, d) => clip(read?.spans[d], s)), exact: false };
+  const box = copiedBox(block, buffer);
+  if (!box) return { rule: "static-shape", because: `the shape of ${buffer.name} is not constant`, at };
   const top = path.stmts.find((s) => s.kind === "for" || s.kind === "block")!;
   for (const b of outermostBlocksIn(top))
     if (blockAccesses(b, (id) => id === buffer.id).some((a) => a.kind === "store"))
@@ -58,7 +56,7 @@ function plan(program: Program, args: CacheReadArgs): Plan | Violation<Rule> {
         because: `${b.name} writes ${buffer.name} within the same outermost loop, after the copy`,
         at: blockRef(b),
       };
-  if (!isDefined(program, path, block, buffer, box))
+  if (!isDefinedBefore(program, path, block, buffer, box))
     return {
       rule: "read-defined",
       because: `part of the box that ${block.name} reads of ${buffer.name} may never be written`,
@@ -66,7 +64,14 @@ function plan(program: Program, args: CacheReadArgs): Plan | Violation<Rule> {
     };
   return { path, block, buffer, box, top };
 }
-function wholeSpans(b: Buffer): Span[] | undefined {
+/** The box with constant bounds that a block reads, all of a dimension where that is unknown; undefined without a shape. */
+export function copiedBox(block: Block, buffer: Buffer): Box | undefined {
+  const read = blockBox(block, buffer.id, "load");
+  const spans = wholeSpans(buffer)?.map((s, d) => clip(read?.spans[d], s));
+  return spans && { spans, exact: false };
+}
+/** All of a buffer; undefined where its shape is not constant. */
+export function wholeSpans(b: Buffer): Span[] | undefined {
   const extents = b.shape.map(constantValue);
   return extents.every((n) => n !== undefined)
     ? extents.map((n) => ({ min: constantLinear(0), extent: n, exact: true }))
@@ -79,12 +84,13 @@ function clip(s: Span | undefined, whole: Span): Span {
   const hi = Math.min(whole.extent, s.min.constant + s.extent);
   return hi > lo ? { min: constantLinear(lo), extent: hi - lo, exact: true } : whole;
 }
-/** Whether every element of the box has a value: a parameter that comes filled, or writers that cover it. */
-function isDefined(program: Program, path: Path, block: Block, buffer: Buffer, box: Box): boolean {
+/** Whether every element of the box has a value: a parameter that comes filled, or writers outside the nest that cover it. */
+export function isDefinedBefore(program: Program, path: Path, block: Block, buffer: Buffer, box: Box): boolean {
   const role = roleOf(path.func, buffer.id);
   if (role === "input" || role === "constant") return true;
+  const within = new Set(outermostBlocksIn(path.stmts.find((s) => s.kind === "for" || s.kind === "block")!));
   const written = otherWriters(program, buffer.id, block).flatMap((w) =>
-    w.box?.exact && !strayGuard(w.block, loopsAround(program, w.block.id), { outer: new Map() })
+    !within.has(w.block) && w.box?.exact && !strayGuard(w.block, loopsAround(program, w.block.id), { outer: new Map() })
       ? [boundsOfBox(w.box)]
       : [],
   );

@@ -1,15 +1,13 @@
 /** blockize: what it makes, what works on it afterwards, regions that follow what happens inside, refusals. */
 import { describe, expect, test } from "vitest";
 import type { Program } from "../../../ir/loop/program.ts";
-import { parseProgram } from "../../../ir/text/parser.ts";
 import { fmaOuterProduct } from "../../../passes/schedule/library/intrinsics.ts";
 import type { BlockRef } from "../../../passes/schedule/primitive.ts";
 import { Schedule } from "../../../passes/schedule/schedule.ts";
-import { keepsValues, type Refused, refusals } from "./fixtures.ts";
-import * as programs from "./loop-programs.ts";
+import { keepsValues, refusals } from "./fixtures.ts";
+import { matmul, scale } from "./loop-programs.ts";
+import { borders, fixtures } from "./must-fail/blockize.ts";
 import { chain, matmul as matmulAndOne } from "./primitive/block-fixtures.ts";
-
-const { centre, matmul, scale } = programs;
 
 /** Tiles of C = A · B over i, j and k; the tile of one k step is a block. */
 function tiled(program: Program, rows: number, columns: number, depth: number): { s: Schedule; tile: BlockRef } {
@@ -157,88 +155,4 @@ describe("the regions of a block around blocks follow", () => {
   });
 });
 
-/** Only where i + j < 6. */
-const corner = `program corner(A: int32[8, 8], B: output int32[8, 8]):
-  for i in 0..8:
-    for j in 0..8:
-      block B(vi: spatial 8 = i, vj: spatial 8 = j) where i + j < 6:
-        reads A[vi, vj]
-        writes B[vi, vj]
-        B[vi, vj] = A[vi, vj]
-`;
-/** Its elements differ, which single iterations show and tiles do not. */
-const digits = `program digits(A: int32[10, 5], B: output int32[64, 12]):
-  for i in 0..10:
-    for j in 0..5:
-      block B(vi: spatial 10 = i, vj: spatial 5 = j):
-        reads A[vi, vj]
-        writes B[(vi * 5 + vj * 4) // 3, (vi * 5 + vj * 4) % 6]
-        B[(vi * 5 + vj * 4) // 3, (vi * 5 + vj * 4) % 6] = A[vi, vj]
-`;
-const fixtures: Record<string, Refused> = {
-  "blockize/one-block": {
-    program: () => centre(4, 4),
-    steps: (s) => {
-      s.computeAt(s.block("M"), s.loopAt("D", 0));
-      s.blockize(s.loopAt("D", 0));
-    },
-    at: "i",
-  },
-  "blockize/serial-loops": {
-    program: () => scale(4, 4),
-    steps: (s) => {
-      s.vectorize(s.loop("j"));
-      s.blockize(s.loop("i"));
-    },
-    at: "j",
-  },
-  "blockize/scalar-around": {
-    program: () => scale(4, 4),
-    steps: (s) => {
-      s.vectorize(s.loop("i"));
-      s.blockize(s.loop("j"));
-    },
-    at: "i",
-  },
-  "blockize/whole-tiles": {
-    program: () => scale(12, 4),
-    steps: (s) => {
-      const [o, i] = s.split(s.loop("i"), { factor: 4 });
-      s.reorder(i, s.loop("j"), o);
-      s.blockize(s.loop("j"));
-    },
-    at: "j",
-  },
-  "blockize/separable-guard": {
-    program: () => parseProgram(corner),
-    steps: (s) => s.blockize(s.loop("j")),
-    at: "B",
-  },
-  "blockize/proven": {
-    program: () => parseProgram(digits),
-    steps: (s) => {
-      const [, inner] = s.split(s.loop("i"), { factor: 2 });
-      s.blockize(inner);
-    },
-    at: "i_i",
-  },
-};
-const boundary: Record<string, Refused> = {
-  "computeAt/inside-one-block": {
-    program: () => chain(12, 8),
-    steps: (s) => {
-      tileOf(s, "z");
-      s.computeAt(s.block("y"), s.loopAt("z", 2));
-    },
-    at: "i_i",
-  },
-  "decomposeReduction/inside-one-block": {
-    program: () => matmul(12, 8, 4),
-    steps: (s) => {
-      tileOf(s, "C");
-      s.decomposeReduction(s.block("C"), s.loopAt("C", 1));
-    },
-    at: "j_o",
-  },
-};
-refusals(["blockize"], { ...fixtures, ...boundary });
+refusals(["blockize"], { ...fixtures, ...borders });
