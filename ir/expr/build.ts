@@ -152,11 +152,17 @@ export function evaluateIndex(op: BinaryOp, x: number, y: number): number | unde
   }
 }
 
+/** Sum. */
 export const add = (a: ExprLike, b: ExprLike): Expr => binary("add", a, b);
+/** Difference. */
 export const sub = (a: ExprLike, b: ExprLike): Expr => binary("sub", a, b);
+/** Product. */
 export const mul = (a: ExprLike, b: ExprLike): Expr => binary("mul", a, b);
+/** Quotient; of integers towards zero. */
 export const div = (a: ExprLike, b: ExprLike): Expr => binary("div", a, b);
+/** Quotient of integers, towards minus infinity. */
 export const floordiv = (a: ExprLike, b: ExprLike): Expr => binary("floordiv", a, b);
+/** Remainder with the sign of the divisor. */
 export const floormod = (a: ExprLike, b: ExprLike): Expr => binary("floormod", a, b);
 export const min = (a: ExprLike, b: ExprLike): Expr => binary("min", a, b);
 export const max = (a: ExprLike, b: ExprLike): Expr => binary("max", a, b);
@@ -208,6 +214,7 @@ export function select(condition: Expr, then: ExprLike, otherwise: ExprLike): Ex
   const node: Select = { kind: "select", condition, then: t, otherwise: o, dtype: t.dtype };
   return node;
 }
+/** The value in another type; see `semantics.md` for what becomes of it. */
 export function cast(scalar: ScalarType, value: Expr): Expr {
   if (value.dtype.scalar === scalar) return value;
   const node: Cast = { kind: "cast", value, dtype: dtype(scalar, value.dtype.lanes) };

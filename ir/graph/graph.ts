@@ -42,6 +42,7 @@ export type Attribute =
   /** An attribute of a kind the reader knows but does not decode (graphs, sequences). */
   | { readonly kind: "opaque"; readonly what: string };
 
+/** One operator: reads values, makes values. */
 export interface Node {
   readonly id: NodeId;
   readonly name: string;

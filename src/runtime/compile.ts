@@ -20,7 +20,7 @@ import { compileKernels, type Kernel, type KernelContext, nativeOptions } from "
 import { isView, type MemoryPlan, planMemory } from "./memory-plan.ts";
 import { networkSlot } from "./network-cache.ts";
 import { ObjectCache, objectKey } from "./object-cache.ts";
-import { layOut, simplifyGraph } from "./prepare.ts";
+import { type ChangePipeline, layOut, simplifyGraph } from "./prepare.ts";
 import { groupWork } from "./work.ts";
 
 /** How a network is compiled. */
@@ -38,6 +38,11 @@ export interface CompileOptions {
   readonly schedule?: "default" | "none";
   /** `bounds`: every access checks its bounds, and a run throws a BoundsError that names the first one outside. */
   readonly checks?: Checks;
+  /** Passes of one's own: what stands instead of the usual pipelines of the graph, and of each kernel's program. */
+  readonly passes?: {
+    readonly graph?: ChangePipeline<"graph", "graph">;
+    readonly kernels?: ChangePipeline<"loops", "tasks">;
+  };
   /** Default: the disk cache of the user; `false` for none. */
   readonly cache?: ObjectCache | false;
   /** Also makes an entry that times every kernel. */
@@ -79,7 +84,7 @@ export async function compileCached(
 ): Promise<Executable> {
   const context = kernelContext(options);
   assertRunnable(context.target);
-  const slot = networkSlot(model, options, context);
+  const slot = options.passes ? undefined : networkSlot(model, options, context);
   let parts = slot?.find();
   if (parts === undefined) {
     ({ parts } = await compileLoaded(await load(slot?.onExternalFile), context, options));
@@ -151,7 +156,7 @@ export function kernelContext(options: CompileOptions): KernelContext {
   const target = resolveTarget(options.target ?? "host");
   const instruments = environmentInstruments();
   // A kernel from the cache runs no pass that could be watched.
-  const cached = options.cache !== false && instruments.length === 0;
+  const cached = options.cache !== false && instruments.length === 0 && options.passes?.kernels === undefined;
   return {
     target,
     machine: machineOf(target),
@@ -159,6 +164,7 @@ export function kernelContext(options: CompileOptions): KernelContext {
     math: options.math ?? "default",
     schedule: options.schedule ?? "default",
     checks: checksOf(options.checks),
+    ...(options.passes?.kernels ? { passes: options.passes.kernels } : {}),
     cache: cached ? options.cache || ObjectCache.open() : undefined,
     pool: sharedPool(),
     compilerVersion: llvmVersion(),
@@ -171,6 +177,7 @@ export function prepareGraph(graph: Graph, context: KernelContext, options: Comp
   const simplified = simplifyGraph(graph, {
     math: context.math,
     ...(context.instruments ? { instruments: context.instruments } : {}),
+    ...(options.passes?.graph ? { passes: options.passes.graph } : {}),
     ...(options.shapes ? { shapes: options.shapes } : {}),
     ...(options.values ? { values: options.values } : {}),
   });

@@ -23,6 +23,7 @@ import type { Checks } from "./bounds.ts";
 import { codeVersion } from "./code-version.ts";
 import { groupKey } from "./group-key.ts";
 import type { ObjectCache } from "./object-cache.ts";
+import type { ChangePipeline } from "./prepare.ts";
 
 export interface KernelContext {
   readonly target: Target;
@@ -33,6 +34,8 @@ export interface KernelContext {
   readonly schedule: "default" | "none";
   /** What kernels check while they run; nothing when absent. */
   readonly checks?: Checks;
+  /** Changes the usual passes from schedule to code; kernels made so are not cached. */
+  readonly passes?: ChangePipeline<"loops", "tasks">;
   readonly cache: ObjectCache | undefined;
   readonly pool: CompilePool;
   readonly compilerVersion: string;
@@ -155,7 +158,10 @@ export interface LoweredGroup {
 export function lowerGroup(
   graph: Graph,
   group: Group,
-  context: Pick<KernelContext, "target" | "machine" | "threads" | "math" | "schedule" | "checks" | "instruments">,
+  context: Pick<
+    KernelContext,
+    "target" | "machine" | "threads" | "math" | "schedule" | "checks" | "passes" | "instruments"
+  >,
   symbol: string,
 ): LoweredGroup {
   const { target, machine, threads, math, instruments = [] } = context;
@@ -163,7 +169,9 @@ export function lowerGroup(
   const onRefusal = instruments.length > 0 ? failOnRecipeBug : undefined;
   const schedule =
     context.schedule === "none" ? undefined : defaultSchedule(built.program, { machine, threads, onRefusal });
-  const passes = context.checks === "bounds" ? withBoundsChecks(loweringPipeline(target)) : loweringPipeline(target);
+  const usual = loweringPipeline(target);
+  const chosen = context.passes?.(usual) ?? usual;
+  const passes = context.checks === "bounds" ? withBoundsChecks(chosen) : chosen;
   const flat = passes.run(schedule?.program ?? built.program, { target, options: {}, instruments });
   const { text, functions } = emitLlvm(flat, codegenTarget(target));
   const signature = functions.find((f) => f.name === symbol);

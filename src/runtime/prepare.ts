@@ -3,7 +3,7 @@ import type { FusedGraph, Graph, Node } from "../../ir/graph/graph.ts";
 import type { TensorValue } from "../../ir/graph/tensor-value.ts";
 import type { MathPolicy } from "../../ir/loop/program.ts";
 import type { Instrument } from "../../passes/core/instrument.ts";
-import { definePass } from "../../passes/core/pass.ts";
+import { definePass, type Representation } from "../../passes/core/pass.ts";
 import { type Pipeline, pipelineOf } from "../../passes/core/pipeline.ts";
 import { assignLayouts } from "../../passes/graph/assign-layouts.ts";
 import { eliminateCommonSubexpressions } from "../../passes/graph/common-subexpressions.ts";
@@ -23,9 +23,15 @@ export interface PrepareOptions {
   readonly math: MathPolicy;
   /** Values of inputs that may be fixed at compile time; those that a shape depends on are no inputs afterwards. */
   readonly values?: Readonly<Record<string, TensorValue>>;
+  /** Changes the usual pipeline. */
+  readonly passes?: ChangePipeline<"graph", "graph">;
   /** Observers of the passes. */
   readonly instruments?: readonly Instrument[];
 }
+/** Gives a pipeline instead of the usual one, as `(usual) => insertPass(usual, mine, { after: "infer-types" })`. */
+export type ChangePipeline<From extends Representation, To extends Representation> = (
+  usual: Pipeline<From, To>,
+) => Pipeline<From, To>;
 
 /** The graph rewrites that hold for any target, in their order. */
 function graphPipeline(options: PrepareOptions): Pipeline<"graph", "graph"> {
@@ -51,7 +57,8 @@ function graphPipeline(options: PrepareOptions): Pipeline<"graph", "graph"> {
 
 /** Types every value and applies the graph rewrites that hold for any target. */
 export function simplifyGraph(graph: Graph, options: PrepareOptions): Graph {
-  return graphPipeline(options).run(graph, { options: {}, instruments: options.instruments ?? [] });
+  const usual = graphPipeline(options);
+  return (options.passes?.(usual) ?? usual).run(graph, { options: {}, instruments: options.instruments ?? [] });
 }
 
 /** How a node may fuse, by its operator row. */
