@@ -11,3 +11,11 @@ export function colorize(text: string): string {
     return /^\d/.test(token) ? paint(36, token) : token;
   });
 }
+
+/** A line of a program, and a remark after column `width` that the parser passes over. */
+export function comment(line: string, remark: string | undefined, width: number, colors: boolean): string {
+  const text = colors ? colorize(line) : line;
+  if (remark === undefined) return text;
+  const gap = " ".repeat(Math.max(0, width - line.length) + 2);
+  return `${text}${gap}${colors ? paint(90, `# ${remark}`) : `# ${remark}`}`;
+}

@@ -69,7 +69,7 @@ function spaceOf(loops: readonly For[], fixed: Values): Space {
   const ranges = new Map<VarId, Interval>();
   let exact = true;
   for (const l of loops) {
-    const [from, extent] = [l.min, l.extent].map((e) => constantValue(substitute(e, shifts)));
+    const [from, extent] = [l.min, l.extent].map((e) => numberOf(substitute(e, shifts)));
     if (from !== undefined && extent !== undefined) {
       if (from !== 0) shifts.set(l.var.id, { kind: "binary", op: "add", a: l.var, b: index(from), dtype: l.var.dtype });
       ranges.set(l.var.id, { min: 0, max: extent - 1 });
@@ -82,6 +82,11 @@ function spaceOf(loops: readonly For[], fixed: Values): Space {
     }
   }
   return { shifts, ranges, exact };
+}
+function numberOf(e: Expr): number | undefined {
+  if (e.kind === "const") return constantValue(e);
+  const { terms, constant } = toQuasiAffine(e);
+  return terms.length === 0 ? constant : undefined;
 }
 const isEmpty = (s: Space): boolean => [...s.ranges.values()].some((r) => r.max < r.min);
 const nothing: Product = { factors: [{ dims: [0], values: { from: 0, to: -1, count: 0 } }], exact: true };
