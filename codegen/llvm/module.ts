@@ -24,6 +24,8 @@ export class ModuleWriter {
   readonly #functions: string[] = [];
   #plainLoop: string | undefined;
   #nontemporal: string | undefined;
+  /** Bits of the widest vectors that some function names itself; 0 when none is wider than the target's. */
+  #wide = 0;
 
   constructor(target: CodegenTarget) {
     this.target = target;
@@ -73,26 +75,38 @@ export class ModuleWriter {
     return this.#nontemporal;
   }
 
+  /** The attributes of a function that names vectors of so many bits itself: wider ones than the target prefers, perhaps. */
+  attributesFor(bits: number): string {
+    if (bits <= this.target.vectorBits) return "#0";
+    this.#wide = Math.max(this.#wide, bits);
+    return "#1";
+  }
+
   /** The module's text. */
   finish(): string {
+    const { vectorBits } = this.target;
+    return [
+      ...this.#globals,
+      ...this.#functions,
+      ...[...this.#definitions.values()].filter((d) => d !== ""),
+      [...this.#declarations.values()].join("\n"),
+      this.#attributes(0, vectorBits),
+      ...(this.#wide > 0 ? [this.#attributes(1, this.#wide)] : []),
+      this.#metadata.join("\n"),
+      "",
+    ].join("\n\n");
+  }
+  #attributes(group: number, legalBits: number): string {
     const { cpu, features, vectorBits } = this.target;
     const attributes = [
       "nounwind",
       ...(cpu ? [`"target-cpu"="${attributeText(cpu)}"`] : []),
       ...(features ? [`"target-features"="${attributeText(features)}"`] : []),
       `"prefer-vector-width"="${vectorBits}"`,
-      `"min-legal-vector-width"="${vectorBits}"`,
+      `"min-legal-vector-width"="${legalBits}"`,
       '"no-trapping-math"="true"',
     ];
-    return [
-      ...this.#globals,
-      ...this.#functions,
-      ...[...this.#definitions.values()].filter((d) => d !== ""),
-      [...this.#declarations.values()].join("\n"),
-      `attributes #0 = { ${attributes.join(" ")} }`,
-      this.#metadata.join("\n"),
-      "",
-    ].join("\n\n");
+    return `attributes #${group} = { ${attributes.join(" ")} }`;
   }
 }
 

@@ -39,12 +39,20 @@ function defineIntrinsic(module: ModuleWriter, s: For, names: readonly string[],
     ...names.map((n) => `ptr %${n}`),
     ...operands.flatMap((o, k) => o.strides.map((_, d) => `i64 %${names[k]}_s${d}`)),
   ];
+  const body = textOf(s, "body");
+  const attributes = module.attributesFor(widestVector(body));
   return module.define(
     symbol,
-    () =>
-      `define internal void @${symbol}(${params.join(", ")}) alwaysinline #0 {\n${textOf(s, "body")}\n  ret void\n}`,
+    () => `define internal void @${symbol}(${params.join(", ")}) alwaysinline ${attributes} {\n${body}\n  ret void\n}`,
   );
 }
+const laneBits: Readonly<Record<string, number>> = { half: 16, bfloat: 16, float: 32, double: 64, ptr: 64 };
+/** Bits of the widest vector type in LLVM IR. */
+const widestVector = (body: string): number =>
+  [...body.matchAll(/<(\d+) x (?:i(\d+)|(\w+))>/g)].reduce(
+    (most, [, lanes, bits, type]) => Math.max(most, Number(lanes) * Number(bits ?? laneBits[type!] ?? 0)),
+    0,
+  );
 /** `declare T @name(args)` as the module's own declaration, which another use may share. */
 function declareLine(module: ModuleWriter, line: string): void {
   const parts = /^declare (.+) @([\w.]+)\((.*)\)$/.exec(line);

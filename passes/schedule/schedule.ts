@@ -3,7 +3,7 @@ import { constantValue } from "../../ir/expr/build.ts";
 import type { Block, PrimFunc, Program } from "../../ir/loop/program.ts";
 import { InputError, type ScheduleError } from "../../ir/support/errors.ts";
 import { invariant } from "../../ir/support/invariant.ts";
-import type { Caches } from "../../ir/target/target.ts";
+import { printProgram } from "../../ir/text/printer.ts";
 import { type ArgsOf, argsFor, type FaceOf, type PrimitiveName, primitives, type ResultOf, rowNamed } from "./apply.ts";
 import { handlesIn, mapHandles, shapeFault } from "./arguments.ts";
 import { overlappingBlock } from "./contracts.ts";
@@ -11,12 +11,11 @@ import { refused, unknownHandle } from "./errors.ts";
 import { type Fate, fateOf } from "./fate.ts";
 import { brokenLoop, hasLoopsAtOnce } from "./independence.ts";
 import { describeDependence, describeMeeting } from "./legality.ts";
-import { type Level, levelsOf } from "./levels.ts";
 import { type TiledLoops, tile } from "./library/tile.ts";
 import { boundaryViolation, insideOneBlock } from "./nested.ts";
 import type { SplitOptions, Tail } from "./primitive/split.ts";
+import { brokenIntrinsic, hasTensorized } from "./primitive/tensorize.ts";
 import type { BlockRef, LoopRef, Rewritten, Violation } from "./primitive.ts";
-import { type NestPrintOptions, printNest } from "./print.ts";
 import {
   type BlockCursor,
   cursorTo,
@@ -73,16 +72,20 @@ export const liveHandle = "live-handle";
 
 /** The rule that every primitive has: buffers are used only inside their allocations. */
 export const buffersInScope = "buffers-in-scope";
+/** The rule that every primitive has: what an intrinsic computes stays as it is. */
+export const keepsIntrinsics = "keeps-intrinsics";
 /** The rule that every primitive has: loops that run at once stay independent. */
 export const staysIndependent = "stays-independent";
 /** The rule that every program has: blocks are what their iteration variables say. */
 export const spatialWritesOverlap = "spatial-writes-overlap";
-const commonRules: Readonly<Record<string, string>> = {
+/** The rules that every primitive has besides its own, by name. */
+export const commonRules: Readonly<Record<string, string>> = {
   [spatialWritesOverlap]:
     "iterations of a block that differ in a spatial variable touch no element that one of them writes",
   [liveHandle]: "handles stand for what still exists",
   [staysIndependent]: "iterations of parallel and vectorized loops stay independent",
   [buffersInScope]: "buffers are used only inside their allocations",
+  [keepsIntrinsics]: "tensorized nests stay what their intrinsics mean",
   [insideOneBlock]:
     "what moves blocks works on blocks that stand in no other, and everything else on loops and blocks inside one block",
 };
@@ -140,16 +143,9 @@ export class Schedule implements Walked {
     invariant(func, `function ${this.#func} stays in the program`);
     return func;
   }
-  /**
-   * The program as text; with `extents`, `footprints`, `intensity` what each loop costs beside it:
-   * `console.log(s.print({ footprints: true, intensity: true, target: resolveTarget("host") }))`.
-   */
-  print(options: NestPrintOptions = {}): string {
-    return printNest(this.program, this.func, options);
-  }
-  /** What `print` shows of each loop, as data; `caches` are those of a target. */
-  levels(caches?: Caches): Level[] {
-    return levelsOf(this.func, caches);
+  /** The program as text. */
+  print(): string {
+    return printProgram(this.program);
   }
   /** A schedule that goes on from here on its own. */
   fork(): Schedule {
@@ -289,19 +285,25 @@ export class Schedule implements Walked {
       this.#common(name, args)
     );
   }
-  /** The rules that concern what the primitive makes of the program: only nested allocations and loops at once can break them. */
+  /** The rules that concern what the primitive makes of the program, where the program has what can break them. */
   #common(name: string, args: object): Violation | undefined {
     const { primitive, moves } = rowNamed(name)!;
     const before = this.program;
     const scopes = allocatesInLoops(before);
     const loops = moves && hasLoopsAtOnce(before);
-    if (!scopes && !loops) return undefined;
+    const tensors = hasTensorized(before);
+    if (!scopes && !loops && !tensors) return undefined;
     this.#made = { before, args, after: primitive.rewrite(before, args) };
     const after = this.#made.after.program;
     const stray = scopes ? strayBuffer(after) : undefined;
     if (stray) {
       const because = `${stray.name} is allocated inside a loop, and would be used outside of it`;
       return { rule: buffersInScope, because, instead: `apply ${name} before making the loop parallel` };
+    }
+    const changed = tensors ? brokenIntrinsic(after) : undefined;
+    if (changed) {
+      const because = `the nest at ${changed.loop.var.name} would no longer be what ${changed.intrinsic} means`;
+      return { rule: keepsIntrinsics, because, instead: `apply ${name} before tensorize` };
     }
     const broken = loops ? brokenLoop(before, after) : undefined;
     if (!broken) return undefined;
@@ -450,7 +452,9 @@ export function replay(program: Program, trace: TraceJson | Trace): Schedule {
   const given: (LoopRef | BlockRef)[][] = [];
   const results: unknown[] = [];
   for (const step of json.steps) {
-    const args = decodeArgs(s.program, given, step.args) as Record<string, unknown>;
+    // Blocks of other functions may have the same names.
+    const own: Program = { ...s.program, functions: [s.func] };
+    const args = decodeArgs(own, given, step.args) as Record<string, unknown>;
     for (const [k, v] of Object.entries(step.args)) if (isSample(v)) args[k] = results[v.sampled - 1];
     const result = s.apply(step.primitive, args);
     given.push(handlesIn(result));

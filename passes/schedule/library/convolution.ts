@@ -33,7 +33,7 @@ function schedule(s: Schedule, { machine, threads }: RecipeContext): void {
   const stage = stagesOf(s.program).find((t) => t.kind === "reduction")!;
   const conv = s.block(stage.block.name);
   const facts = convFacts(stage.block, machine);
-  const epilogue = isParam(s.program.functions[0]!, stage.writes[0]!) ? copyOut(s, conv) : consumerOf(s, conv);
+  const epilogue = isParam(s.func, stage.writes[0]!) ? copyOut(s, conv) : consumerOf(s, conv);
   const [n, co, h, w, ci] = s.loops(epilogue) as [LoopCursor, LoopCursor, LoopCursor, LoopCursor, LoopCursor];
   const problem = { ...facts.problem, extent: s.extent(w)!, vectorBlocks: s.extent(co)! };
   const points = Math.min(bestPoints(machine, problem, facts.vectors), facts.dense ? 32 : longestWindowedTile);

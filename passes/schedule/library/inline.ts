@@ -11,7 +11,7 @@ export function inlineStages(s: Schedule): void {
   }
 }
 function worthInlining(s: Schedule, stage: Stage): boolean {
-  const f = s.program.functions[0]!;
+  const f = s.func;
   if (stage.writes.some((b) => isParam(f, b))) return false;
   const readers = stagesOf(s.program).filter(
     (r) => r.block.id !== stage.block.id && r.reads.some((b) => stage.writes.includes(b)),

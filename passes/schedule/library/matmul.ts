@@ -30,9 +30,7 @@ function applies(s: Schedule): boolean {
 function schedule(s: Schedule, { machine, threads }: RecipeContext): void {
   const stage = stagesOf(s.program).find((t) => t.kind === "reduction")!;
   const matmul = s.block(stage.block.name);
-  const epilogue = isParam(s.program.functions[0]!, stage.writes[0]!)
-    ? copyOut(s, matmul)
-    : s.consumers(matmul).at(-1)!;
+  const epilogue = isParam(s.func, stage.writes[0]!) ? copyOut(s, matmul) : s.consumers(matmul).at(-1)!;
   const loops = s.loops(epilogue);
   const [row, column] = loops.slice(-2) as [LoopCursor, LoopCursor];
   const batch = loops.slice(0, -2);

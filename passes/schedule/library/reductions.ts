@@ -11,7 +11,7 @@ export const scheduleSlices: Recipe = {
   name: "slices",
   applies: (s) => {
     const stages = stagesOf(s.program).filter((t) => t.kind !== "halo");
-    const f = s.program.functions[0]!;
+    const f = s.func;
     const kept = stages.slice(0, -1).every((t) => !t.writes.some((b) => isParam(f, b)));
     return applies(s) && kept && stages.at(-1)!.kind === "elementwise";
   },

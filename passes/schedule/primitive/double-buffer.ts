@@ -3,6 +3,7 @@ import { constantValue } from "../../../ir/expr/build.ts";
 import type { For, Program } from "../../../ir/loop/program.ts";
 import { type BlockRef, definePrimitive, type LoopRef, type Violation } from "../primitive.ts";
 import { loopOf } from "../rebuild.ts";
+import { findBlock } from "../tree.ts";
 import { softwarePipeline } from "./software-pipeline.ts";
 import { storageFold } from "./storage-fold.ts";
 import { collectAccesses } from "./support-access.ts";
@@ -45,9 +46,9 @@ function check(program: Program, args: DoubleBufferArgs): Violation<Rule> | unde
 }
 /** Whether the buffer is no longer than two tiles anyway. */
 function fits(program: Program, { block, buffer, dim, tile }: DoubleBufferArgs): boolean {
-  const found = collectAccesses(program.functions[0]!.body).find((a) => a.buffer.name === buffer)?.buffer;
+  const found = findBlock(program, block.id)?.writes.find((w) => w.buffer.name === buffer)?.buffer;
   const length = found?.shape[dim] && constantValue(found.shape[dim]);
-  return block.kind === "block" && length !== undefined && length <= 2 * tile;
+  return length !== undefined && length <= 2 * tile;
 }
 function rewrite(program: Program, args: DoubleBufferArgs) {
   const { block, buffer, dim, tile, loop } = args;

@@ -3,14 +3,15 @@ import { constantValue } from "../../../ir/expr/build.ts";
 import type { Expr } from "../../../ir/expr/expr.ts";
 import { freeVars, substitute, visit } from "../../../ir/expr/traverse.ts";
 import type { For, Program, Stmt } from "../../../ir/loop/program.ts";
-import { childExprs, childStmts, mapBodies, mapChildStmts } from "../../../ir/loop/traverse.ts";
+import { childExprs, childStmts, mapBodies, mapChildStmts, rewriteStmt } from "../../../ir/loop/traverse.ts";
 import type { VarId } from "../../../ir/support/ids.ts";
 import { invariant } from "../../../ir/support/invariant.ts";
 import { type Interval, rangesOfLoops } from "../../analysis/interval.ts";
 import { simplifyStmt } from "../../simplify/index.ts";
 import { definePrimitive, type LoopRef, type Violation } from "../primitive.ts";
 import { loopOf, loopsOutside } from "../rebuild.ts";
-import { blockRef, findLoop } from "../tree.ts";
+import { blockRef, blocksIn, findLoop } from "../tree.ts";
+import { blockAccesses } from "./support-access.ts";
 import { addLinear, asInequalities, boundsOf, conjuncts, type Ranges } from "./support-linear.ts";
 import { type Cut, cutLoop, type Piece } from "./support-pieces.ts";
 
@@ -112,9 +113,16 @@ function simplified(cut: Cut, program: Program): Program {
   const around = loopsOutside(program, cut.loops[0]!);
   const go = (s: Stmt): Stmt =>
     s.kind === "for" && made.has(s.var.id)
-      ? simplifyStmt(s, rangesOfLoops(around), { keepUnitLoops: true })
+      ? rewriteStmt(simplifyStmt(s, rangesOfLoops(around), { keepUnitLoops: true }), withoutStaleReads)
       : mapChildStmts(s, go);
   return mapBodies(program, go);
+}
+/** A block less the regions of buffers that it no longer reads. */
+function withoutStaleReads(s: Stmt): Stmt {
+  if (s.kind !== "block" || blocksIn(s).length > 1) return s;
+  const read = new Set(blockAccesses(s).flatMap((a) => (a.kind === "load" ? [a.buffer.id] : [])));
+  const reads = s.reads.filter((r) => read.has(r.buffer.id));
+  return reads.length === s.reads.length ? s : { ...s, reads };
 }
 
 /** The primitive. */

@@ -1,7 +1,8 @@
 /** tensorize: a loop nest is computed by an intrinsic that means the same. */
 import { constantValue } from "../../../ir/expr/build.ts";
 import { isFloat } from "../../../ir/expr/dtype.ts";
-import type { For, PrimFunc, Program } from "../../../ir/loop/program.ts";
+import type { For, PrimFunc, Program, Stmt } from "../../../ir/loop/program.ts";
+import { childStmts, visitStmt } from "../../../ir/loop/traverse.ts";
 import { InputError } from "../../../ir/support/errors.ts";
 import { invariant } from "../../../ir/support/invariant.ts";
 import { parseProgram } from "../../../ir/text/parser.ts";
@@ -81,8 +82,7 @@ function check(program: Program, { loop: target, intrinsic }: TensorizeArgs): Vi
     };
   const meaning = meaningOf(intrinsic);
   if (!meaning) return { rule: "valid-meaning", because: `the meaning of ${intrinsic.name} is no such program`, at };
-  const ranges = rangesOf([...loopsOutside(program, at), ...nest.loops]);
-  if (!matchIntrinsic(loop, meaning, (e) => simplifyIndex(e, ranges)))
+  if (!means(loop, loopsOutside(program, at), meaning))
     return {
       rule: "matches-meaning",
       because: `the nest at ${at.name} (${extentsOf(nest.loops)}) is not what ${intrinsic.name} means (${extentsOf(storeNest(meaning.body)!.loops)})`,
@@ -91,6 +91,41 @@ function check(program: Program, { loop: target, intrinsic }: TensorizeArgs): Vi
     };
   if (intrinsic.reassociates && isFloat(nest.store.buffer.dtype.scalar) && funcOfLoop(program, at).math === "strict")
     return { rule: "reassociation-allowed", because: `${intrinsic.name} adds in another order`, at };
+  return undefined;
+}
+/** Whether a nest, under loops around it, is what the function means. */
+function means(loop: For, around: readonly For[], meaning: PrimFunc): boolean {
+  const nest = storeNest(loop);
+  const ranges = rangesOf([...around, ...(nest?.loops ?? [])]);
+  return matchIntrinsic(loop, meaning, (e) => simplifyIndex(e, ranges)) !== undefined;
+}
+/** Whether an intrinsic computes a nest. */
+export function hasTensorized(program: Program): boolean {
+  let found = false;
+  for (const f of program.functions)
+    visitStmt(f.body, (s) => {
+      found ||= s.kind === "for" && s.loopKind === "tensorized";
+    });
+  return found;
+}
+/** A tensorized nest that is no longer what its intrinsic means. */
+export function brokenIntrinsic(program: Program): { readonly loop: For; readonly intrinsic: string } | undefined {
+  const search = (s: Stmt, around: readonly For[]): For | undefined => {
+    if (s.kind !== "for") return firstOf(childStmts(s), (c) => search(c, around));
+    if (s.loopKind !== "tensorized") return search(s.body, [...around, s]);
+    const meaning = parseProgram(String(s.annotations?.["intrinsic.meaning"])).functions[0];
+    const inner = loopsIn(s).filter((l) => l !== s);
+    const whole = meaning && inner.every((l) => l.loopKind === "serial") && means(s, around, meaning);
+    return whole ? undefined : s;
+  };
+  const loop = firstOf(program.functions, (f) => search(f.body, []));
+  return loop && { loop, intrinsic: String(loop.annotations?.["intrinsic.name"]) };
+}
+function firstOf<T>(list: readonly T[], f: (item: T) => For | undefined): For | undefined {
+  for (const item of list) {
+    const found = f(item);
+    if (found) return found;
+  }
   return undefined;
 }
 const extentsOf = (loops: readonly For[]): string => loops.map((l) => constantValue(l.extent)).join("×");

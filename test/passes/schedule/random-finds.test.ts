@@ -1,0 +1,94 @@
+/** What random schedules of random programs have found: the smallest program that showed it. */
+import { expect, test } from "vitest";
+import { cast, mul } from "../../../ir/expr/build.ts";
+import type { Expr } from "../../../ir/expr/expr.ts";
+import { program as programOf } from "../../../ir/loop/build.ts";
+import { ComputeBuilder, sum } from "../../../ir/loop/compute.ts";
+import { structurallyEqual } from "../../../ir/loop/equality.ts";
+import type { Program } from "../../../ir/loop/program.ts";
+import { IdSource } from "../../../ir/support/ids.ts";
+import { assertWellFormed } from "../../../ir/verify/verify.ts";
+import { fmaOuterProduct, vnniDot } from "../../../passes/schedule/library/intrinsics.ts";
+import { replay, Schedule } from "../../../passes/schedule/schedule.ts";
+import { describeNative, runNative } from "../../codegen/native-run.ts";
+import { difference, randomInputs, run } from "../../property/support/judge.ts";
+import { Random } from "../../property/support/random.ts";
+import { keepsValues } from "./fixtures.ts";
+import { matmul } from "./loop-programs.ts";
+
+/** A 4 × 4 × 3 product whose inner 4 × 4 loops are one intrinsic. */
+function tensorized(): Schedule {
+  const s = new Schedule(matmul(4, 4, 3));
+  const [i, j, k] = s.loops("C");
+  s.reorder(k!, i!, j!);
+  s.decomposeReduction(s.block("C"), k!);
+  s.tensorize(s.loopAt("C", 1), fmaOuterProduct(4, 4));
+  return s;
+}
+test("what an intrinsic computes stays as it is", () => {
+  const s = tensorized();
+  const [k, i, j] = s.loops("C");
+  const calls = [
+    s.probe("vectorize", { loop: j! }),
+    s.probe("unroll", { loop: j! }),
+    s.probe("cutLoop", { loop: j!, at: 1 }),
+    s.probe("prefetch", { block: s.block("C"), buffer: "B", loop: j!, distance: 1 }),
+    s.probe("split", { loop: j!, factor: 2 }),
+  ];
+  expect(calls.map((v) => v?.rule)).toEqual(calls.map(() => "keeps-intrinsics"));
+  expect(calls[0]!.because).toBe(`the nest at ${i!.name} would no longer be what fma-outer-4x4 means`);
+  s.unroll(k!);
+  s.parallel(s.loops("C_init")[0]!);
+  keepsValues(matmul(4, 4, 3), s, 3);
+});
+test("traces name blocks of their own function", () => {
+  const ids = new IdSource();
+  const functions = ["plain", "summed"].flatMap((name) => {
+    const b = new ComputeBuilder(ids);
+    const A = b.param("A", "int32", [4, 6], "input");
+    const k = b.reduceAxis("k", 6);
+    const C =
+      name === "plain"
+        ? b.compute("C", "int32", [4], (i) => A.at(i!, 0))
+        : b.compute("C", "int32", [4], (i) => sum(mul(A.at(i!, k.var), 2), k));
+    return b.finish(name, [C]).functions;
+  });
+  const program: Program = programOf(functions, ids);
+  const s = new Schedule(program, { func: "summed" });
+  s.decomposeReduction(s.block("C"), s.loopAt("C", 1));
+  expect(structurallyEqual(replay(program, s.trace).program, s.program)).toBe(true);
+});
+test("a partitioned copy no longer names what its tail does not read", () => {
+  const b = new ComputeBuilder(new IdSource());
+  const A = b.param("A", "int32", [5, 4], "input");
+  const B = b.param("B", "int32", [4, 3], "input");
+  const P = b.compute("P", "int32", [5, 4], (i, j) => mul(A.at(i!, j!), 2));
+  const k = b.reduceAxis("k", 4);
+  const C = b.compute("C", "int32", [5, 3], (i, j) => sum(mul(P.at(i!, k.var), B.at(k.var, j!)), k));
+  const program = b.finish("padded", [C]);
+  const s = new Schedule(program);
+  s.padEinsum(s.block("C"), [2, 1, 1]);
+  s.loopPartition(s.loopAt("P_pad_copy", 0));
+  expect(s.describe(s.block("P_pad_copy_tail")).reads).toEqual([]);
+  s.reverseComputeInline(s.block("P_pad_copy"));
+  assertWellFormed(s.program);
+  keepsValues(program, s, 4);
+});
+
+describeNative("on this machine", () => {
+  test("an intrinsic may name wider vectors than the target prefers", () => {
+    const b = new ComputeBuilder(new IdSource());
+    const A = b.param("A", "uint8", [3, 4], "input");
+    const B = b.param("B", "int8", [16, 4], "constant");
+    const k = b.reduceAxis("k", 4);
+    const wide = (e: Expr): Expr => cast("int32", e);
+    const C = b.compute("C", "int32", [3, 16], (i, j) => sum(mul(wide(A.at(i!, k.var)), wide(B.at(j!, k.var))), k));
+    const program = b.finish("dots", [C]);
+    const s = new Schedule(program);
+    s.decomposeReduction(s.block("C"), s.loopAt("C", 1));
+    s.tensorize(s.loopAt("C", 1), vnniDot);
+    const inputs = randomInputs(program, new Random(1));
+    const made = runNative(s.program, inputs, { vectorBits: 256 });
+    expect(difference(run(program, inputs), made, 0)).toBe(undefined);
+  });
+});
