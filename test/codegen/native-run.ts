@@ -9,7 +9,6 @@ import {
   addressOf,
   allocAligned,
   compileIr,
-  hostCpu,
   invokeKernel,
   jitCreate,
   jitDispose,
@@ -18,6 +17,7 @@ import {
   serial,
 } from "../../native/addon.ts";
 import { lowerProgram } from "../../passes/lower/index.ts";
+import { hostTarget } from "./host.ts";
 
 /** `describe`, skipped where the add-on is not built. */
 export const describeNative = addonAvailable() ? describe : describe.skip;
@@ -25,12 +25,6 @@ if (!addonAvailable()) console.warn("skipped: the native add-on is not built (np
 
 /** The elements as numbers. */
 export const numbers = (a: TypedArray): number[] => Array.from(a as ArrayLike<number | bigint>, Number);
-
-/** Options of LLVM and of lowering for this machine. */
-export function hostTarget(vectorBits = 512) {
-  const cpu = hostCpu();
-  return { triple: cpu.triple, cpu: cpu.name, features: cpu.features, vectorBits };
-}
 
 /** The text of a scheduled program for this machine. */
 export const textOf = (program: Program, vectorBits = 512) =>

@@ -1,40 +1,33 @@
-/** Random programs under random schedules, compiled for this machine, against the interpreter. */
+/** A slice of `npm run soak:schedules`: compiled schedules of random programs, against the interpreter. */
 import { expect, test } from "vitest";
-import { Schedule } from "../../passes/schedule/schedule.ts";
-import { drawPrimitive, proposers } from "../property/support/actions.ts";
-import { difference, randomInputs, run } from "../property/support/judge.ts";
-import { randomProgram } from "../property/support/programs.ts";
-import { Random } from "../property/support/random.ts";
-import { describeNative, runNative } from "./native-run.ts";
+import { Trace } from "../../passes/schedule/trace.ts";
+import { share } from "../property/support/share.ts";
+import { builds, runCases } from "../property/support/soak.ts";
+import { describeNative } from "./native-run.ts";
 
-const pairs = Number(process.env.TILEWRIGHT_COMPILED_PAIRS ?? 60);
+const programs = Number(process.env.TILEWRIGHT_COMPILED_PAIRS ?? share(400));
 const firstSeed = Number(process.env.TILEWRIGHT_SEED ?? 1);
-
-/** Up to eight random steps that the checks accept. */
-function scheduled(r: Random, s: Schedule): Schedule {
-  for (let tries = 0; s.trace.steps.length < 8 && tries < 30; tries++) {
-    const name = drawPrimitive(r);
-    const args = proposers[name](r, s);
-    if (args && s.probe(name, args as never) === undefined) s.apply(name, args);
-  }
-  return s;
-}
+const batch = 20;
 
 describeNative("compiled schedules", () => {
-  test(`${pairs} random ones compute what the programs do`, () => {
+  test(`${programs} random ones compute what the programs do`, () => {
     const faults: string[] = [];
-    for (let seed = firstSeed; seed < firstSeed + pairs && faults.length < 3; seed++) {
-      const r = new Random(seed);
-      const { program, kind, roundings } = randomProgram(r);
-      const s = scheduled(r, new Schedule(program));
-      const inputs = randomInputs(program, new Random(seed));
-      try {
-        const wrong = difference(run(program, inputs), runNative(s.program, inputs as never) as never, 4 * roundings);
-        if (wrong) faults.push(`seed ${seed} (${kind}): ${wrong}\n${s.trace.toSource()}`);
-      } catch (e) {
-        faults.push(`seed ${seed} (${kind}): ${e instanceof Error ? e.message : String(e)}\n${s.trace.toSource()}`);
+    let tried = 0;
+    let accepted = 0;
+    for (let from = 0; from < programs && faults.length < 3; from += batch) {
+      const seeds = Array.from({ length: Math.min(batch, programs - from) }, (_, k) => firstSeed + from + k);
+      const { findings, tally } = runCases(seeds, (from / batch) % builds.length);
+      for (const { seed, kind, why, traces = [] } of findings)
+        faults.push(
+          [`seed ${seed} (${kind}): ${why}`, ...traces.map((t) => new Trace(t.func, t.steps).toSource())].join("\n"),
+        );
+      for (const count of Object.values(tally)) {
+        tried += count.tried;
+        accepted += count.accepted;
       }
     }
+    console.log(`${programs} programs from seed ${firstSeed}: ${accepted} of ${tried} attempts accepted`);
     expect(faults.join("\n\n")).toBe("");
+    expect(accepted / tried).toBeGreaterThan(0.4);
   }, 600_000);
 });

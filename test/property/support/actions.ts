@@ -1,177 +1,295 @@
 /** Random schedule steps: a row proposes the arguments of one primitive; the schedule's own check decides. */
+import { constantValue } from "../../../ir/expr/build.ts";
+import type { Buffer } from "../../../ir/expr/expr.ts";
+import { some } from "../../../ir/expr/traverse.ts";
+import type { For, Stmt } from "../../../ir/loop/program.ts";
 import type { ArgsOf, PrimitiveName } from "../../../passes/schedule/apply.ts";
-import { fmaOuterProduct } from "../../../passes/schedule/library/intrinsics.ts";
-import type { BlockRef, LoopRef } from "../../../passes/schedule/primitive.ts";
+import { bf16Dot, fmaOuterProduct, vnniDot } from "../../../passes/schedule/library/intrinsics.ts";
+import type { BlockRef } from "../../../passes/schedule/primitive.ts";
+import { divisorsOf } from "../../../passes/schedule/sampling.ts";
 import type { Schedule } from "../../../passes/schedule/schedule.ts";
+import { blockRef, blocksIn, loopRef } from "../../../passes/schedule/tree.ts";
 import { blockProposers } from "./block-actions.ts";
+import {
+  buffersOf,
+  drives,
+  extentOf,
+  isGuarded,
+  isInnermost,
+  isIntermediate,
+  isOutermost,
+  isSerial,
+  isSpatial,
+  mostly,
+  type Place,
+  perfectRuns,
+  places,
+  someBlock,
+  someLoop,
+  writtenOut,
+} from "./nest.ts";
 import type { Random } from "./random.ts";
 
 type Proposers = { readonly [N in PrimitiveName]: (r: Random, s: Schedule) => ArgsOf<N> | undefined };
 
-const factors = [1, 2, 3, 4, 5, 8];
+const factors = [1, 2, 3, 4, 5, 8, 16];
+const scopes = ["global", "stack", "register"] as const;
 const anyBlock = (r: Random, s: Schedule): BlockRef => r.pick(s.blocks());
-function anyLoop(r: Random, s: Schedule): LoopRef | undefined {
-  const loops = s.loops(anyBlock(r, s));
-  return loops.length > 0 ? r.pick(loops) : undefined;
-}
-function loopArgs(r: Random, s: Schedule): { loop: LoopRef } | undefined {
-  const loop = anyLoop(r, s);
-  return loop && { loop };
-}
+const writesIntermediate = (s: Schedule, p: Place): boolean =>
+  p.block.writes.length > 0 && p.block.writes.every((w) => isIntermediate(s, w.buffer));
+const isPure = (p: Place): boolean => !p.block.init && p.block.iterVars.every((v) => v.kind === "spatial");
+
+/** A serial loop of several iterations. */
+const longLoop = (r: Random, s: Schedule) => someLoop(r, s, (l) => isSerial(l) && extentOf(l) > 1);
 /** A loop of another block, where a block may be computed. */
-function placeArgs(r: Random, s: Schedule, near: (b: BlockRef) => BlockRef[]) {
-  const block = anyBlock(r, s);
-  const others = near(block);
-  if (others.length === 0) return undefined;
+function placeArgs(r: Random, s: Schedule, f: (p: Place) => boolean, near: (b: BlockRef) => BlockRef[]) {
+  const block = someBlock(r, s, (p) => f(p) && near(blockRef(p.block)).length > 0)?.ref;
+  const others = block ? near(block) : [];
+  if (!block || others.length === 0) return undefined;
   const loops = s.loops(r.pick(others));
-  return loops.length > 0 ? { block, loop: r.pick(loops) } : undefined;
+  return loops.length > 0 ? { block, loop: r.pick(loops.slice(0, r.int(1, loops.length))) } : undefined;
 }
-function bufferArgs(r: Random, s: Schedule, of: "reads" | "writes") {
-  const block = anyBlock(r, s);
-  const regions = s.describe(block)[of];
-  if (regions.length === 0) return undefined;
-  return { block, buffer: r.pick(regions).buffer.name, scope: r.pick(["global", "stack", "register"] as const) };
+/** A block with a buffer that it reads or writes. */
+function bufferOf(r: Random, s: Schedule, of: "reads" | "writes", f: (b: Buffer) => boolean) {
+  const found = someBlock(r, s, (p) => buffersOf(p.block, of).some(f));
+  const buffer = found && mostly(r, buffersOf(found.place.block, of), f);
+  return (
+    buffer && {
+      block: found.ref,
+      place: found.place,
+      buffer: buffer.name,
+      rank: buffer.shape.length,
+      shape: buffer.shape,
+    }
+  );
 }
+const intermediateOf = (r: Random, s: Schedule) =>
+  bufferOf(r, s, r.pick(["reads", "writes"] as const), (b) => isIntermediate(s, b));
+/** Statements of a loop's body. */
+const statementsOf = (l: For): readonly Stmt[] => (l.body.kind === "seq" ? l.body.body : [l.body]);
 
 /** One row a primitive: a new one does not compile until it has a row. */
 export const proposers: Proposers = {
   ...blockProposers,
   split: (r, s) => {
-    const loop = anyLoop(r, s);
-    if (!loop) return undefined;
+    const found = longLoop(r, s);
+    if (!found) return undefined;
+    const n = extentOf(found.loop);
+    const loop = found.ref;
     const tail = r.pick(["guard", "guard", "exact", "shift-inwards", "peel", undefined] as const);
     const rest = tail ? { tail } : {};
-    if (r.chance(0.8)) return { loop, factor: r.pick(factors), ...rest };
-    const list = [null, r.pick(factors), r.pick(factors)];
-    return { loop, factors: r.chance(0.7) ? list : r.shuffle(list), ...rest };
+    const fits = tail === "exact" || tail === undefined ? divisorsOf(Math.max(1, n)) : factors.filter((f) => f <= n);
+    const factor = (): number => mostly(r, factors, (f) => fits.includes(f)) ?? 1;
+    if (r.chance(0.8)) return { loop, factor: factor(), ...rest };
+    const list = [null, r.pick(fits.length > 0 ? fits : factors), 1];
+    return { loop, factors: r.chance(0.7) ? list : r.shuffle([null, factor(), factor()]), ...rest };
   },
   fuse: (r, s) => {
-    const loops = s.loops(anyBlock(r, s));
+    const runs = perfectRuns(s);
+    const wild = r.chance(0.1) || runs.length === 0;
+    const loops = wild ? s.loops(anyBlock(r, s)) : r.pick(runs).map(loopRef);
     if (loops.length < 2) return undefined;
     const from = r.int(0, loops.length - 2);
     return { loops: loops.slice(from, r.int(from + 2, loops.length)) };
   },
   reorder: (r, s) => {
-    const loops = r.shuffle(s.loops(anyBlock(r, s)));
+    const runs = perfectRuns(s);
+    const wild = r.chance(0.1) || runs.length === 0;
+    const loops = r.shuffle(wild ? s.loops(anyBlock(r, s)) : r.pick(runs).map(loopRef));
     return loops.length < 2 ? undefined : { loops: loops.slice(0, r.int(2, loops.length)) };
   },
-  vectorize: loopArgs,
-  unroll: loopArgs,
-  parallel: loopArgs,
-  decomposeReduction: (r, s) => {
-    const reductions = s.blocks().filter((b) => s.describe(b).init);
-    if (reductions.length === 0) return undefined;
-    const block = r.pick(reductions);
-    const loops = s.loops(block);
-    return loops.length > 0 ? { block, loop: r.pick(loops) } : undefined;
+  vectorize: (r, s) => {
+    const fits = (l: For, under: readonly Place[]): boolean =>
+      isSerial(l) && isInnermost(l, under) && (isSpatial(l, under) || under.every((p) => !p.block.init));
+    const found = someLoop(r, s, fits);
+    return found && writtenOut(found.loop) < 512 ? { loop: found.ref } : undefined;
   },
-  computeAt: (r, s) => placeArgs(r, s, (b) => s.consumers(b)),
+  unroll: (r, s) => {
+    const found = someLoop(r, s, (l) => isSerial(l) && extentOf(l) <= 8);
+    return found && extentOf(found.loop) * writtenOut(found.loop) <= 128 ? { loop: found.ref } : undefined;
+  },
+  parallel: (r, s) => {
+    const found = someLoop(r, s, (l, under) => isSerial(l) && isOutermost(l, under) && isSpatial(l, under));
+    return found && { loop: found.ref };
+  },
+  decomposeReduction: (r, s) => {
+    const found = mostly(r, places(s), (p) => p.block.init !== undefined);
+    if (!found || found.loops.length === 0) return undefined;
+    const first = found.loops.findIndex((l) => drives(l, found.block, "reduction"));
+    const outside = first < 0 ? found.loops : found.loops.slice(0, first + 1);
+    const loop = r.chance(0.9) ? r.pick(outside) : r.pick(found.loops);
+    return { block: blockRef(found.block), loop: loopRef(loop) };
+  },
+  computeAt: (r, s) =>
+    placeArgs(
+      r,
+      s,
+      (p) => writesIntermediate(s, p),
+      (b) => s.consumers(b),
+    ),
   slideAt: (r, s) => {
-    const args = placeArgs(r, s, (b) => s.consumers(b));
+    const args = placeArgs(
+      r,
+      s,
+      (p) => writesIntermediate(s, p),
+      (b) => s.consumers(b),
+    );
     if (!args || r.chance(0.7)) return args;
     const loops = s.loops(r.pick(s.consumers(args.block)));
     return loops.length > 0 ? { ...args, over: r.pick(loops) } : args;
   },
-  reverseComputeAt: (r, s) => placeArgs(r, s, (b) => s.producers(b)),
-  computeInline: (r, s) => ({ block: anyBlock(r, s) }),
-  reverseComputeInline: (r, s) => ({ block: anyBlock(r, s) }),
-  cacheRead: (r, s) => bufferArgs(r, s, "reads"),
-  cacheWrite: (r, s) => bufferArgs(r, s, "writes"),
-  setScope: (r, s) => bufferArgs(r, s, r.pick(["reads", "writes"] as const)),
+  reverseComputeAt: (r, s) => placeArgs(r, s, isPure, (b) => s.producers(b)),
+  computeInline: (r, s) => {
+    const found = someBlock(r, s, (p) => isPure(p) && writesIntermediate(s, p));
+    return found && { block: found.ref };
+  },
+  reverseComputeInline: (r, s) => {
+    const isStaged = (b: BlockRef): boolean => {
+      const from = s.producers(b);
+      return from.length > 0 && from.every((p) => isPure({ block: s.describe(p), loops: [] }));
+    };
+    const found = someBlock(r, s, (p) => isPure(p) && isStaged(blockRef(p.block)));
+    return found && { block: found.ref };
+  },
+  cacheRead: (r, s) => {
+    const found = bufferOf(r, s, "reads", () => true);
+    return found && { block: found.block, buffer: found.buffer, scope: r.pick(scopes) };
+  },
+  cacheWrite: (r, s) => {
+    const found = bufferOf(r, s, "writes", () => true);
+    return found && { block: found.block, buffer: found.buffer, scope: r.pick(scopes) };
+  },
+  setScope: (r, s) => {
+    const found = intermediateOf(r, s);
+    return found && { block: found.block, buffer: found.buffer, scope: r.pick(scopes) };
+  },
   transformLayout: (r, s) => {
-    const block = anyBlock(r, s);
-    const region = r.pick(s.describe(block).writes);
-    const axes = region.ranges.map((_, axis) => axis);
+    const found = intermediateOf(r, s);
+    if (!found) return undefined;
+    const { block, buffer } = found;
+    const axes = Array.from({ length: found.rank }, (_, axis) => axis);
     const plain = r.shuffle(axes).map((axis) => ({ axis, divisor: 1 }));
-    if (r.chance(0.5)) return { block, buffer: region.buffer.name, dims: plain };
+    if (r.chance(0.5)) return { block, buffer, dims: plain };
     const cut = r.pick(axes);
     const by = r.pick([2, 3, 4]);
     const dims = plain.map((d) => (d.axis === cut ? { axis: cut, divisor: by } : d));
-    return { block, buffer: region.buffer.name, dims: [...dims, { axis: cut, divisor: 1, modulus: by }] };
+    return { block, buffer, dims: [...dims, { axis: cut, divisor: 1, modulus: by }] };
   },
   rfactor: (r, s) => {
-    const loop = anyLoop(r, s);
-    return loop && { loop, factorAxis: r.int(0, 2) };
+    const found = someLoop(
+      r,
+      s,
+      (l, under) =>
+        under.length === 1 && under.every((p) => p.block.init !== undefined && drives(l, p.block, "reduction")),
+    );
+    const block = found && places(s).find((p) => p.loops.includes(found.loop))?.block;
+    return block && { loop: found.ref, factorAxis: r.int(0, block.writes[0]?.ranges.length ?? 0) };
   },
   annotate: (r, s) => {
-    const loop = anyLoop(r, s);
-    return loop && { target: loop, key: "hint", value: r.int(0, 9) };
+    const found = longLoop(r, s);
+    return found && { target: found.ref, key: "hint", value: r.int(0, 9) };
   },
   fission: (r, s) => {
-    const block = anyBlock(r, s);
-    const loops = s.loops(block);
-    return loops.length > 0 ? { loop: r.pick(loops), after: block } : undefined;
+    const found = someLoop(r, s, (l) => statementsOf(l).length > 1);
+    if (!found) return undefined;
+    const list = statementsOf(found.loop);
+    const blocks = blocksIn(list[r.int(0, Math.max(0, list.length - 2))]!);
+    return blocks.length > 0 ? { loop: found.ref, after: blockRef(r.pick(blocks)) } : undefined;
   },
   cutLoop: (r, s) => {
-    const loop = anyLoop(r, s);
-    return loop && { loop, at: r.int(1, Math.max(1, (s.extent(loop) ?? 2) - 1)) };
+    const found = longLoop(r, s);
+    return found && { loop: found.ref, at: r.int(1, Math.max(1, extentOf(found.loop) - 1)) };
   },
   peel: (r, s) => {
-    const loop = anyLoop(r, s);
-    return loop && { loop, first: r.int(0, 2), last: r.int(0, 2) };
+    const found = longLoop(r, s);
+    return found && { loop: found.ref, first: r.int(0, 2), last: r.int(0, 2) };
   },
-  loopPartition: loopArgs,
+  loopPartition: (r, s) => {
+    const found = someLoop(r, s, (l, under) => isSerial(l) && under.some(isGuarded));
+    return found && { loop: found.ref };
+  },
   skew: (r, s) => {
-    const loops = s.loops(anyBlock(r, s));
+    const runs = perfectRuns(s);
+    const loops = runs.length > 0 && r.chance(0.9) ? r.pick(runs).map(loopRef) : s.loops(anyBlock(r, s));
     if (loops.length < 2) return undefined;
     const at = r.int(0, loops.length - 2);
     return { outer: loops[at]!, inner: loops[r.int(at + 1, loops.length - 1)]!, factor: r.pick([1, 2, -1, 3]) };
   },
   hoistStorage: (r, s) => {
-    const args = bufferArgs(r, s, r.pick(["reads", "writes"] as const));
-    if (!args) return undefined;
-    const loops = s.loops(r.pick([args.block, anyBlock(r, s)]));
-    const { scope: _, ...rest } = args;
-    return loops.length > 0 && r.chance(0.7) ? { ...rest, loop: r.pick(loops) } : rest;
+    const found = intermediateOf(r, s);
+    if (!found) return undefined;
+    const { block, buffer } = found;
+    const loops = s.loops(r.chance(0.9) ? block : anyBlock(r, s));
+    return loops.length > 0 && r.chance(0.5) ? { block, buffer, loop: r.pick(loops) } : { block, buffer };
   },
   storageAlign: (r, s) => {
-    const args = bufferArgs(r, s, r.pick(["reads", "writes"] as const));
-    if (!args) return undefined;
-    const { block, buffer } = args;
+    const found = intermediateOf(r, s);
+    if (!found) return undefined;
+    const { block, buffer } = found;
     const factor = r.pick([2, 4, 16]);
-    return { block, buffer, dim: r.int(0, 1), factor, offset: r.int(0, factor - 1) };
+    return { block, buffer, dim: r.int(0, found.rank - (r.chance(0.9) ? 1 : 0)), factor, offset: r.int(0, factor - 1) };
   },
   storageFold: (r, s) => {
-    const args = bufferArgs(r, s, r.pick(["reads", "writes"] as const));
-    return args && { block: args.block, buffer: args.buffer, dim: r.int(0, 1), factor: r.pick([1, 2, 3, 4, 8]) };
+    const found = intermediateOf(r, s);
+    if (!found) return undefined;
+    const dim = r.int(0, found.rank - 1);
+    const length = constantValue(found.shape[dim]!) ?? 1;
+    const factor = mostly(r, [2, 3, 4, 6, 8], (f) => f < length) ?? 2;
+    return { block: found.block, buffer: found.buffer, dim, factor };
   },
   prefetch: (r, s) => {
-    const args = bufferArgs(r, s, "reads");
-    if (!args) return undefined;
-    const loops = s.loops(args.block);
-    return loops.length > 0
-      ? { block: args.block, buffer: args.buffer, loop: r.pick(loops), distance: r.int(1, 4) }
-      : undefined;
+    const found = bufferOf(r, s, "reads", () => true);
+    const loop = found && mostly(r, found.place.loops, (l) => l.loopKind !== "vectorized");
+    return loop && { block: found.block, buffer: found.buffer, loop: loopRef(loop), distance: r.int(1, 4) };
   },
-  nontemporal: (r, s) => ({ block: anyBlock(r, s) }),
+  nontemporal: (r, s) => {
+    const found = someBlock(r, s, isPure);
+    return found && { block: found.ref };
+  },
   sampleTile: (r, s) => {
-    const loop = anyLoop(r, s);
-    const extent = loop && s.extent(loop);
-    return loop && extent ? { loop, n: 2, maxInner: 64, decision: r.chance(0.9) ? [extent, 1] : [1, 2] } : undefined;
+    const found = longLoop(r, s);
+    const n = found ? extentOf(found.loop) : 0;
+    if (!found || n < 1) return undefined;
+    const inner = r.pick(divisorsOf(n));
+    return { loop: found.ref, n: 2, maxInner: 64, decision: r.chance(0.9) ? [n / inner, inner] : [1, 2] };
   },
   sampleCategorical: (r) => ({ values: [1, 2, 4], probabilities: [1, 1, 2], decision: r.int(0, 2) }),
-  sampleComputeLocation: (r, s) => ({ block: anyBlock(r, s), decision: r.int(-1, 1) }),
+  sampleComputeLocation: (r, s) => ({ block: anyBlock(r, s), decision: r.int(-1, 0) }),
   reindex: (r, s) => {
-    const args = bufferArgs(r, s, r.pick(["reads", "writes"] as const));
-    return args && { block: args.block, buffer: args.buffer };
+    const of = r.pick(["reads", "writes"] as const);
+    const found = someBlock(r, s, (p) => p.loops.every(isSerial) && !p.block.predicate && p.block[of].length > 0);
+    const buffer = found && mostly(r, buffersOf(found.place.block, of), () => true);
+    return buffer && { block: found.ref, buffer: buffer.name };
   },
-  decomposePadding: (r, s) => ({ block: anyBlock(r, s) }),
+  decomposePadding: (r, s) => {
+    const isPadding = ({ block }: Place): boolean =>
+      block.body.kind === "store" && block.body.value.kind === "select" && block.body.value.otherwise.kind === "const";
+    const found = someBlock(r, s, (p) => isPadding(p) && isPure(p));
+    return found && { block: found.ref };
+  },
   padEinsum: (r, s) => {
-    const block = anyBlock(r, s);
-    return { block, multiples: s.describe(block).iterVars.map(() => r.pick([1, 2, 3, 4])) };
+    const isProduct = ({ block: { body, init } }: Place): boolean =>
+      init !== undefined && body.kind === "store" && some(body.value, (e) => e.kind === "binary" && e.op === "mul");
+    const found = someBlock(r, s, isProduct);
+    return found && { block: found.ref, multiples: found.place.block.iterVars.map(() => r.pick([1, 2, 3, 4])) };
   },
   tensorize: (r, s) => {
-    const loop = anyLoop(r, s);
-    return loop && { loop, intrinsic: fmaOuterProduct(r.pick([1, 2, 4]), r.pick([2, 4])) };
+    const found = someLoop(r, s, (l, under) => under.length === 1 && isSerial(l) && !under[0]!.block.init);
+    const intrinsic = r.pick([vnniDot, bf16Dot, fmaOuterProduct(r.pick([1, 2, 4]), r.pick([2, 4]))]);
+    return found && { loop: found.ref, intrinsic };
   },
   softwarePipeline: (r, s) => {
-    const loop = anyLoop(r, s);
-    return loop && { loop, stages: [0, r.int(0, 2)], mode: r.pick(["peeled", "guarded"] as const) };
+    const found = someLoop(r, s, (l) => isSerial(l) && extentOf(l) > 1 && statementsOf(l).length > 1);
+    if (!found) return undefined;
+    const stages = statementsOf(found.loop).map(() => 0);
+    for (let k = r.int(1, Math.max(1, stages.length - 1)); k < stages.length; k++) stages[k] = r.int(1, 2);
+    return { loop: found.ref, stages: stages.sort(), mode: r.pick(["peeled", "guarded"] as const) };
   },
   doubleBuffer: (r, s) => {
-    const args = bufferArgs(r, s, "writes");
-    const loop = anyLoop(r, s);
-    return args && loop && { block: args.block, buffer: args.buffer, loop, dim: 0, tile: r.int(1, 4) };
+    const found = bufferOf(r, s, "writes", (b) => isIntermediate(s, b));
+    const loop = found && mostly(r, found.place.loops, (l) => isSerial(l) && statementsOf(l).length > 1);
+    const dim = r.int(0, Math.max(0, (found?.rank ?? 1) - 1));
+    return loop && { block: found.block, buffer: found.buffer, loop: loopRef(loop), dim, tile: r.int(1, 4) };
   },
 };
 /** How often each primitive is tried, relative to 1. */

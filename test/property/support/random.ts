@@ -12,6 +12,10 @@ export class Random {
     t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
     return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
   }
+  /** 32 random bits. */
+  word(): number {
+    return Math.floor(this.unit() * 2 ** 32);
+  }
   /** An integer in [min, max]. */
   int(min: number, max: number): number {
     return min + Math.floor(this.unit() * (max - min + 1));
