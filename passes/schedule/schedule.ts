@@ -3,7 +3,7 @@ import { constantValue } from "../../ir/expr/build.ts";
 import type { Block, PrimFunc, Program } from "../../ir/loop/program.ts";
 import { InputError, type ScheduleError } from "../../ir/support/errors.ts";
 import { invariant } from "../../ir/support/invariant.ts";
-import { printProgram } from "../../ir/text/printer.ts";
+import type { Caches } from "../../ir/target/target.ts";
 import { type ArgsOf, argsFor, type FaceOf, type PrimitiveName, primitives, type ResultOf, rowNamed } from "./apply.ts";
 import { handlesIn, mapHandles, shapeFault } from "./arguments.ts";
 import { overlappingBlock } from "./contracts.ts";
@@ -11,11 +11,13 @@ import { refused, unknownHandle } from "./errors.ts";
 import { type Fate, fateOf } from "./fate.ts";
 import { brokenLoop, hasLoopsAtOnce } from "./independence.ts";
 import { describeDependence, describeMeeting } from "./legality.ts";
+import { type Level, levelsOf } from "./levels.ts";
 import { type TiledLoops, tile } from "./library/tile.ts";
 import { boundaryViolation, insideOneBlock } from "./nested.ts";
 import type { SplitOptions, Tail } from "./primitive/split.ts";
 import { brokenIntrinsic, hasTensorized } from "./primitive/tensorize.ts";
 import type { BlockRef, LoopRef, Rewritten, Violation } from "./primitive.ts";
+import { type NestPrintOptions, printNest } from "./print.ts";
 import {
   type BlockCursor,
   cursorTo,
@@ -143,9 +145,16 @@ export class Schedule implements Walked {
     invariant(func, `function ${this.#func} stays in the program`);
     return func;
   }
-  /** The program as text. */
-  print(): string {
-    return printProgram(this.program);
+  /**
+   * The program as text; with `extents`, `footprints`, `intensity` what each loop costs beside it:
+   * `console.log(s.print({ footprints: true, intensity: true, target: resolveTarget("host") }))`.
+   */
+  print(options: NestPrintOptions = {}): string {
+    return printNest(this.program, this.func, options);
+  }
+  /** What `print` shows of each loop, as data; `caches` are those of a target. */
+  levels(caches?: Caches): Level[] {
+    return levelsOf(this.func, caches);
   }
   /** A schedule that goes on from here on its own. */
   fork(): Schedule {
