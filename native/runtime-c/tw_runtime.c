@@ -9,7 +9,9 @@
  *
  * Note [Out of the caller's way]. Linux wakes a thread on its waker's processor when it thinks that both will be short,
  * and there the worker preempts, or waits for, the very thread that it is to help. So the workers may run everywhere
- * but on the processor that the caller is on; when the caller is found on another one, they move out of its way. */
+ * but on the processor that the caller is on; when the caller is found on another one, they move out of its way. A
+ * processor can be taken from us (other programs, a hypervisor that parks it), and with it the worker that may run nowhere
+ * else. So a caller that has waited long lets the workers run everywhere, its own processor included, and steps aside. */
 #if defined(__linux__) && !defined(_GNU_SOURCE)
 #define _GNU_SOURCE
 #endif
@@ -39,6 +41,9 @@
 /* With more threads than processors a spinning thread keeps the very thread that it waits for from running, so it
  * offers its processor to others after this long. Otherwise it does not: the scheduler takes it for a sacrifice. */
 #define CROWDED_SPIN_NS 10000
+/* How long a caller waits for workers before it doubts that they run, and how long it then sleeps at a time. */
+#define PATIENCE_NS 10000000
+#define STEP_ASIDE_NS 50000
 
 struct tw_runtime {
   _Alignas(CACHE_LINE) _Atomic uint64_t state;
@@ -196,6 +201,10 @@ static void plan_placement(tw_runtime *rt, int threads, int pinned) {
   rt->avoids_caller = !pinned && !rt->crowded;
 }
 
+static void allow(tw_runtime *rt, const cpu_set_t *set) {
+  for (int i = 1; i < rt->threads; i++) pthread_setaffinity_np(rt->workers[i - 1], sizeof *set, set);
+}
+
 static void clear_the_way(tw_runtime *rt) {
   if (!rt->avoids_caller) return;
   const int cpu = sched_getcpu();
@@ -203,7 +212,11 @@ static void clear_the_way(tw_runtime *rt) {
   atomic_store_explicit(&rt->caller_cpu, cpu, memory_order_relaxed);
   cpu_set_t rest = rt->allowed;
   CPU_CLR(cpu, &rest);
-  for (int i = 1; i < rt->threads; i++) pthread_setaffinity_np(rt->workers[i - 1], sizeof rest, &rest);
+  allow(rt, &rest);
+}
+
+static void open_the_way(tw_runtime *rt) {
+  if (rt->avoids_caller && atomic_exchange(&rt->caller_cpu, -1) >= 0) allow(rt, &rt->allowed);
 }
 #else
 static void pin(pthread_t thread, int cpu) {
@@ -215,6 +228,7 @@ static void plan_placement(tw_runtime *rt, int threads, int pinned) {
   (void)pinned;
 }
 static void clear_the_way(tw_runtime *rt) { (void)rt; }
+static void open_the_way(tw_runtime *rt) { (void)rt; }
 #endif
 
 tw_runtime *tw_runtime_create_pinned(int threads, const int *cpus, int cpu_count) {
@@ -277,9 +291,16 @@ static void wait_for_active(tw_runtime *rt) {
   int64_t start = 0;
   for (uint32_t spins = 1; atomic_load_explicit(&rt->state, memory_order_acquire) & ACTIVE_MASK; spins++) {
     relax();
-    if (!rt->crowded || spins % 64) continue;
+    if (spins % 64) continue;
     if (!start) start = tw_now();
-    if (tw_now() - start > CROWDED_SPIN_NS) sched_yield();
+    const int64_t waited = tw_now() - start;
+    if (waited > PATIENCE_NS) {
+      open_the_way(rt);
+      const struct timespec pause = {0, STEP_ASIDE_NS};
+      nanosleep(&pause, NULL);
+    } else if (rt->crowded && waited > CROWDED_SPIN_NS) {
+      sched_yield();
+    }
   }
 }
 

@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { packageRoot } from "../../native/addon.ts";
 
@@ -39,21 +39,58 @@ int main(int argc, char **argv) {
 }
 `,
 );
+/** A worker that holds the caller up until it may run on every processor; ends with 1 when it never may. */
+const stuck = join(folder, "stuck.c");
+writeFileSync(
+  stuck,
+  `#define _GNU_SOURCE
+#include "tw_runtime.h"
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <unistd.h>
+static pthread_t caller;
+static _Atomic int entered, released;
+static int processors(void) {
+  cpu_set_t set;
+  sched_getaffinity(0, sizeof set, &set);
+  return CPU_COUNT(&set);
+}
+static void hold(void *ctx, int64_t begin, int64_t end) {
+  (void)begin;
+  (void)end;
+  if (pthread_equal(pthread_self(), caller)) {
+    while (!entered) usleep(100);
+    return;
+  }
+  entered = 1;
+  for (int i = 0; i < 2000 && !released; i++) {
+    usleep(1000);
+    released = processors() == *(int *)ctx;
+  }
+}
+int main(void) {
+  int all = processors();
+  caller = pthread_self();
+  tw_runtime *rt = tw_runtime_create(2);
+  tw_parallel_for(rt, hold, &all, 2);
+  if (!released) return 1;
+  tw_runtime_destroy(rt);
+  puts("ok");
+  return 0;
+}
+`,
+);
 const warnings = ["-std=c11", "-O2", "-Wall", "-Wextra", "-Wpedantic", "-Werror"];
 const present = (command: string) => spawnSync(command, ["--version"]).status === 0;
 
 function build(compiler: string, ...flags: string[]): string {
-  const output = join(folder, `main-${compiler}-${flags.length}`);
-  const args = [
-    ...warnings,
-    ...flags,
-    `-I${runtime}`,
-    program,
-    join(runtime, "tw_runtime.c"),
-    "-o",
-    output,
-    "-pthread",
-  ];
+  return buildOf(program, compiler, ...flags);
+}
+
+function buildOf(source: string, compiler: string, ...flags: string[]): string {
+  const output = join(folder, `${basename(source, ".c")}-${compiler}-${flags.length}`);
+  const args = [...warnings, ...flags, `-I${runtime}`, source, join(runtime, "tw_runtime.c"), "-o", output, "-pthread"];
   const result = spawnSync(compiler, args, { encoding: "utf8" });
   expect(result.stderr).toBe("");
   return output;
@@ -67,6 +104,10 @@ function expectOk(command: string, ...args: string[]): void {
 describe("tw_runtime as a C library", () => {
   it("compiles without warnings and covers every iteration", () => {
     expectOk(build("gcc"));
+  });
+
+  it.runIf(process.platform === "linux")("lets workers run anywhere when the caller has waited long", () => {
+    expectOk(buildOf(stuck, "gcc"));
   });
 
   it("has no data race that ThreadSanitizer sees", (context) => {
