@@ -1,7 +1,7 @@
 /** What the end-to-end tests share: data beside the checkout, the peer, feeds, comparisons. */
-import { spawnSync } from "node:child_process";
+import { fork, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, mkdirSync, renameSync } from "node:fs";
-import { createRequire } from "node:module";
 import { join } from "node:path";
 import { packageRoot } from "../../native/addon.ts";
 import type { Port } from "../../src/runtime/executable.ts";
@@ -38,29 +38,22 @@ export function zooModel(name: string): string {
   return path;
 }
 
-interface PeerTensor {
-  readonly data: Float32Array;
-}
-interface PeerSession {
-  run(feeds: Record<string, PeerTensor>): Promise<Record<string, PeerTensor>>;
-  release(): Promise<void>;
-}
-interface Peer {
-  readonly InferenceSession: { create(path: string, options: { intraOpNumThreads: number }): Promise<PeerSession> };
-  readonly Tensor: new (type: "float32", data: Float32Array, dims: readonly number[]) => PeerTensor;
-}
-
-/** Outputs of ONNX Runtime for float32 feeds. */
+/** Outputs of ONNX Runtime for float32 feeds. @throws when it has not answered within a minute */
 export async function peerOutputs(path: string, feeds: Record<string, Tensor>): Promise<Record<string, Float32Array>> {
-  const peer = createRequire(peerManifest)("onnxruntime-node") as Peer;
-  const session = await peer.InferenceSession.create(path, { intraOpNumThreads: 1 });
-  const tensors = Object.entries(feeds).map(
-    ([name, t]) => [name, new peer.Tensor("float32", t.data as Float32Array, t.dims)] as const,
-  );
-  const outputs = await session.run(Object.fromEntries(tensors));
-  const copies = Object.entries(outputs).map(([name, t]) => [name, t.data.slice()] as const);
-  await session.release();
-  return Object.fromEntries(copies);
+  const child = fork(join(root, "test", "e2e", "peer-child.mjs"), { serialization: "advanced", execArgv: [] });
+  try {
+    child.send({
+      manifest: peerManifest,
+      path,
+      feeds: Object.entries(feeds).map(([name, t]) => [name, t.data, t.dims]),
+    });
+    const [outputs] = (await once(child, "message", { signal: AbortSignal.timeout(60_000) })) as [
+      [string, Float32Array][],
+    ];
+    return Object.fromEntries(outputs);
+  } finally {
+    child.kill("SIGKILL");
+  }
 }
 
 /** A float32 tensor a port, uniform in [-1, 1). */
