@@ -7,9 +7,9 @@ import { allocate, evaluate, ifThen, letIn, seq } from "../../ir/loop/build.ts";
 import type { Allocate, For, If, Let, Stmt, Store } from "../../ir/loop/program.ts";
 import { mapChildExprs, rewriteStmt, visitExprs } from "../../ir/loop/traverse.ts";
 import { InternalError } from "../../ir/support/errors.ts";
-import type { BufferId, VarId } from "../../ir/support/ids.ts";
+import type { VarId } from "../../ir/support/ids.ts";
 import { assertNever } from "../../ir/support/invariant.ts";
-import { exprKey } from "./linear.ts";
+import { exprKey, linearForm } from "./linear.ts";
 import { conjunction } from "./predicate-loads.ts";
 import { refold, substituteStmt } from "./substitute.ts";
 import { renameLocals } from "./unroll-loops.ts";
@@ -142,19 +142,26 @@ interface ReductionStore {
   readonly oldFirst: boolean;
 }
 const reductionOps: ReadonlySet<string> = new Set(["add", "mul", "min", "max", "and", "or"]);
-/** `b[i] = b[i] op update`, either way round; `update` must not read the element. */
+/** `b[i] = b[i] op update`, either way round; `update` must not read the element, though it may read one beside it. */
 export function reductionOf(s: Store): ReductionStore | undefined {
   if (s.value.kind !== "binary" || !reductionOps.has(s.value.op)) return undefined;
   const { op, a, b } = s.value;
   const target = s.indices.map(exprKey).join();
   const isOld = (e: Expr): boolean =>
     e.kind === "load" && e.buffer.id === s.buffer.id && !e.predicate && e.indices.map(exprKey).join() === target;
-  const touches = (e: Expr): boolean => readsBuffer(e, s.buffer.id);
+  const touches = (e: Expr): boolean =>
+    some(e, (n) => n.kind === "load" && n.buffer.id === s.buffer.id && !isBeside(n.indices[0]!, s.indices[0]!));
   if (isOld(a) && !touches(b)) return { op: op as VectorReduce["op"], old: a, update: b, oldFirst: true };
   if (isOld(b) && !touches(a)) return { op: op as VectorReduce["op"], old: b, update: a, oldFirst: false };
   return undefined;
 }
-const readsBuffer = (e: Expr, id: BufferId): boolean => some(e, (n) => n.kind === "load" && n.buffer.id === id);
+/** Whether two indices always differ: by a constant. */
+function isBeside(a: Expr, b: Expr): boolean {
+  const [x, y] = [linearForm(a), linearForm(b)];
+  const of = new Map(y.terms.map((t) => [t.key, t.coefficient]));
+  const same = x.terms.length === of.size && x.terms.every((t) => of.get(t.key) === t.coefficient);
+  return same && x.constant !== y.constant;
+}
 function reduceInto(ctx: VectorContext, s: Store, r: ReductionStore, mask: Expr | undefined): Stmt {
   const wide = value(ctx, r.update, mask);
   const vector = wide.dtype.lanes === 1 ? broadcast(wide, ctx.lanes) : wide;

@@ -1,8 +1,10 @@
 /** Whether loops that are parallel or vectorized already may stay so when something else moves into them. */
-import type { BinaryOp, Expr } from "../../ir/expr/expr.ts";
+import { sub } from "../../ir/expr/build.ts";
+import type { BinaryOp, Expr, Load } from "../../ir/expr/expr.ts";
 import { some } from "../../ir/expr/traverse.ts";
 import type { Block, For, Program, Stmt } from "../../ir/loop/program.ts";
 import { childStmts } from "../../ir/loop/traverse.ts";
+import { toAffine } from "../analysis/affine.ts";
 import { carriedMeetings } from "./dependences.ts";
 import { keyOf } from "./iteration.ts";
 import { bindingsOf, dependsOn, hasKind, type Meeting, nestOf, storesTheSame } from "./legality.ts";
@@ -11,7 +13,7 @@ import { bindingsOf, dependsOn, hasKind, type Meeting, nestOf, storesTheSame } f
 export function accumulates(m: Meeting, loop: For): Block | undefined {
   if (m.first !== m.second || m.first.stmt.kind !== "block") return undefined;
   const b = m.first.stmt;
-  if (hasKind(b, "ordered") || dependsOn(bindingsOf(b, ["spatial"]), loop.var.id)) return undefined;
+  if (dependsOn(bindingsOf(b, ["spatial", "ordered"]), loop.var.id)) return undefined;
   return hasKind(b, "reduction") && isPlainUpdate(b) ? b : undefined;
 }
 const combining: ReadonlySet<BinaryOp> = new Set(["add", "mul", "min", "max", "and", "or"]);
@@ -22,7 +24,13 @@ function isPlainUpdate(b: Block): boolean {
   const target = s.indices.map(keyOf).join();
   const isTarget = (e: Expr): boolean =>
     e.kind === "load" && e.buffer.id === s.buffer.id && e.indices.map(keyOf).join() === target;
-  return isTarget(a) && !some(value, (n) => n.kind === "load" && n.buffer.id === s.buffer.id);
+  const isBeside = (e: Load): boolean => e.indices.some((x, d) => alwaysDiffer(x, s.indices[d]!));
+  return isTarget(a) && !some(value, (n) => n.kind === "load" && n.buffer.id === s.buffer.id && !isBeside(n));
+}
+/** Whether two indices of one instance differ by a constant: it reads elements beside the one it accumulates into. */
+function alwaysDiffer(a: Expr, b: Expr): boolean {
+  const difference = toAffine(sub(a, b));
+  return difference !== undefined && difference.terms.size === 0 && difference.constant !== 0;
 }
 
 /** Parallel and vectorized loops of the program, each with the loops around it. */

@@ -46,7 +46,7 @@ export function buildGroupProgram(
     tensors.set(id, tensor);
     byBuffer.set(tensor.buffer.id, id);
   }
-  for (const node of group.nodes) emitNode(graph, node, builder, tensors);
+  for (const node of group.nodes) emitNode(graph, node, builder, tensors, options.math);
   const outputs = group.outputs.map((id) => {
     const tensor = tensors.get(id);
     invariant(tensor && !byBuffer.has(tensor.buffer.id), `no node of the group makes output ${id}`);
@@ -59,8 +59,14 @@ export function buildGroupProgram(
   return { program, params };
 }
 /** Emits the stages of one node and records its output tensors. */
-function emitNode(graph: Graph, node: Node, builder: ComputeBuilder, tensors: Map<ValueId, Tensor>): void {
-  const context = computeContext(graph, node, builder, tensors);
+function emitNode(
+  graph: Graph,
+  node: Node,
+  builder: ComputeBuilder,
+  tensors: Map<ValueId, Tensor>,
+  math: MathPolicy = "default",
+): void {
+  const context = { ...computeContext(graph, node, builder, tensors), math };
   const row = lookupRow(node.op, node.domain, node.opset);
   const results = row?.compute?.(context) ?? context.unsupported("it has no code");
   node.outputs.forEach((id, o) => {
@@ -79,7 +85,7 @@ function computeContext(
   node: Node,
   builder: ComputeBuilder,
   tensors: ReadonlyMap<ValueId, Tensor>,
-): ComputeContext {
+): Omit<ComputeContext, "math"> {
   const base = nodeContext(graph, node);
   const optional = (i: number): Tensor | undefined => {
     const id = node.inputs[i];

@@ -8,6 +8,7 @@ import type { Attribute, Node } from "../../ir/graph/graph.ts";
 import type { Layout } from "../../ir/graph/layout.ts";
 import type { TensorValue } from "../../ir/graph/tensor-value.ts";
 import type { ComputeBuilder, Tensor } from "../../ir/loop/compute.ts";
+import type { MathPolicy } from "../../ir/loop/program.ts";
 import type { ValueId } from "../../ir/support/ids.ts";
 
 /** An element type with a static shape. */
@@ -52,6 +53,8 @@ export interface NodeContext {
 
 export interface ComputeContext extends NodeContext {
   readonly builder: ComputeBuilder;
+  /** Under `strict`, floats are added up in the order that the operator's definition says. */
+  readonly math: MathPolicy;
   /** The tensor of input `i`; throws when absent. */
   input(i: number): Tensor;
   optional(i: number): Tensor | undefined;

@@ -10,9 +10,11 @@ import { scheduleConvolution } from "./convolution.ts";
 import { scheduleElementwise } from "./elementwise.ts";
 import { inlineStages } from "./inline.ts";
 import { scheduleMatmul } from "./matmul.ts";
+import { scheduleOrdered } from "./ordered.ts";
 import type { Recipe, RecipeContext } from "./recipe.ts";
 import { scheduleReductions, scheduleSlices } from "./reductions.ts";
 import { stagesOf } from "./structure.ts";
+import { scheduleTranspose } from "./transpose.ts";
 import { scheduleWinograd } from "./winograd.ts";
 
 const recipes: readonly Recipe[] = [
@@ -21,6 +23,8 @@ const recipes: readonly Recipe[] = [
   scheduleMatmul,
   scheduleSlices,
   scheduleReductions,
+  scheduleOrdered,
+  scheduleTranspose,
   scheduleElementwise,
 ];
 

@@ -17,6 +17,10 @@ function worthInlining(s: Schedule, stage: Stage): boolean {
     (r) => r.block.id !== stage.block.id && r.reads.some((b) => stage.writes.includes(b)),
   );
   if (readers.length === 0) return false;
+  // Each step of an ordered reader would do the work again; what reads an ordered stage runs along with it.
+  const ordered = stagesOf(s.program).filter((t) => t.kind === "ordered");
+  if (ordered.some((t) => readers.some((r) => r.block.id === t.block.id))) return false;
+  if (ordered.some((t) => t.writes.some((b) => stage.reads.includes(b)))) return false;
   const repeated =
     readers.length > 1 ||
     readers.some((r) => r.kind === "reduction" && r.block.iterVars.some((v) => v.kind === "spatial"));

@@ -1,8 +1,8 @@
 /** TopK: the k greatest (or least) elements along an axis, the first of equals first. */
-import { and, cast, compare, index, max, or, select, sub } from "../../../ir/expr/build.ts";
-import { isFloat } from "../../../ir/expr/dtype.ts";
+import { and, binary, call, cast, compare, index, max, or, select, sub } from "../../../ir/expr/build.ts";
+import { bitsOf, dtype, isFloat } from "../../../ir/expr/dtype.ts";
 import type { Expr } from "../../../ir/expr/expr.ts";
-import type { Tensor } from "../../../ir/loop/compute.ts";
+import { reduce, type Tensor } from "../../../ir/loop/compute.ts";
 import { dataIndex, isNaN, literal } from "../expressions.ts";
 import type { ComputeContext, NodeContext, OperatorRow, StaticType } from "../row.ts";
 import { checkType, normalizeAxis, numbers } from "../shape-rules.ts";
@@ -27,8 +27,9 @@ function inferTopK(c: NodeContext): StaticType[] {
   ];
 }
 /**
- * Note [Selection]: place r holds the best of the elements that come after place r-1's in the order by (value, index).
- * This costs n steps a place and needs no scratch memory. NaN counts as the greatest (for `largest`: first) of all.
+ * Note [Selection]. Place r holds the best of the elements that come after place r-1's in the order by (value, index): k
+ * passes over n elements, no sorting. NaN counts as the greatest (for `largest`: first) of all. Where value and index fit
+ * into 64 bits, both are one whole number that orders as they do, so that a pass is one maximum, whose lanes are elements.
  */
 function computeTopK(c: ComputeContext): Tensor[] {
   const x = c.input(0);
@@ -38,9 +39,9 @@ function computeTopK(c: ComputeContext): Tensor[] {
   const type = x.dtype.scalar;
   const beats = largest ? "gt" : "lt";
   const order = { axis, n, dims, beats, key: keyOf(x, largest) } as const;
-  const place = selection(c, type, order);
-  const value = (...i: Expr[]): Expr => x.at(...i.map((e, a) => (a === axis ? dataIndex(place.at(...i), n) : e)));
-  return [outputStage(c, "top_value", value), outputStage(c, "top_index", (...i) => place.at(...i), { output: 1 })];
+  const place = fitsRank(type, n) && !dims.includes(0) ? ranked(c, x, order) : selection(c, type, order);
+  const value = (...i: Expr[]): Expr => x.at(...i.map((e, a) => (a === axis ? dataIndex(place(...i), n) : e)));
+  return [outputStage(c, "top_value", value), outputStage(c, "top_index", (...i) => place(...i), { output: 1 })];
 }
 /** The element as it is compared. */
 function keyOf(x: Tensor, largest: boolean): (...i: Expr[]) => Expr {
@@ -57,9 +58,51 @@ interface Order {
   readonly key: (...i: Expr[]) => Expr;
 }
 /** The index of the element at each place. */
-function selection(c: ComputeContext, type: StaticType["dtype"], o: Order): Tensor {
+type Places = (...i: Expr[]) => Expr;
+
+const fitsRank = (type: StaticType["dtype"], n: number): boolean => bitsOf(type) <= 32 && n < 2 ** 31;
+const long = (value: number | bigint): Expr => literal("int64", value);
+const greatest = 2n ** 63n - 1n;
+
+/** Places by ranks: the 32 bits of the value, as they order, above the index, the first of equals the greatest. */
+function ranked(c: ComputeContext, x: Tensor, o: Order): Places {
   const { builder } = c;
-  if (o.dims.includes(0)) return builder.compute("top_place", "int64", o.dims, () => index(0));
+  const along = (i: readonly Expr[], e: Expr): Expr[] => i.map((old, a) => (a === o.axis ? e : old));
+  const ranks = builder.compute("top_rank", "int64", x.dims, (...i) => {
+    const bits = cast("int64", orderedBits(o.key(...i)));
+    // 32 unsigned bits become signed ones in the same order.
+    const whole = x.dtype.scalar === "uint32" ? sub(bits, 2 ** 31) : bits;
+    const better = o.beats === "gt" ? whole : binary("xor", whole, long(-1));
+    return binary("or", binary("shl", better, long(32)), sub(o.n - 1, i[o.axis]!));
+  });
+  const kinds = o.dims.map((_, a) => (a === o.axis ? ("ordered" as const) : ("spatial" as const)));
+  const j = builder.reduceAxis("j", o.n);
+  const best = builder.declare("top_best", "int64", o.dims);
+  builder.computeInto(
+    best,
+    "top",
+    (...i) => {
+      const r = i[o.axis]!;
+      const last = select(compare("eq", r, 0), long(greatest), best.at(...along(i, sub(r, 1))));
+      const rank = ranks.at(...along(i, j.var));
+      return reduce("max", select(compare("lt", rank, last), rank, long(-greatest - 1n)), [j]);
+    },
+    { kinds },
+  );
+  return (...i) => sub(o.n - 1, binary("and", best.at(...i), long(0xffffffff)));
+}
+/** A whole number that orders as the value does; equal values, as zeros of both signs, have equal ones. */
+function orderedBits(value: Expr): Expr {
+  if (!isFloat(value.dtype.scalar)) return value;
+  const v = cast("float32", value);
+  const bits = call("bitcast", [select(compare("eq", v, 0), literal("float32", 0), v)], dtype("int32"));
+  const flipped = binary("xor", bits, literal("int32", 0x7fffffff));
+  return select(compare("lt", bits, 0), flipped, bits);
+}
+/** Places by comparing values and indices, for elements of 64 bits. */
+function selection(c: ComputeContext, type: StaticType["dtype"], o: Order): Places {
+  const { builder } = c;
+  if (o.dims.includes(0)) return () => index(0);
   const key = builder.declare("top_key", type, o.dims);
   const place = builder.declare("top_place", "int64", o.dims);
   const kinds = o.dims.map((_, a) => (a === o.axis ? ("ordered" as const) : ("spatial" as const)));
@@ -90,7 +133,7 @@ function selection(c: ComputeContext, type: StaticType["dtype"], o: Order): Tens
     },
     { kinds },
   );
-  return place;
+  return (...i) => place.at(...i);
 }
 export const selectRows: readonly OperatorRow[] = [
   { op: "TopK", pattern: "opaque", infer: inferTopK, compute: computeTopK },

@@ -1,0 +1,104 @@
+/** Transpositions: what lies in a line in the source and what does in the result are different axes. */
+
+import { constantValue } from "../../../ir/expr/build.ts";
+import type { Expr } from "../../../ir/expr/expr.ts";
+import { substitute } from "../../../ir/expr/traverse.ts";
+import { rangesOfLoops } from "../../analysis/interval.ts";
+import { simplifyIndex } from "../primitive/support-linear.ts";
+import type { BlockRef, LoopRef } from "../primitive.ts";
+import type { Schedule } from "../schedule.ts";
+import { findLoop } from "../tree.ts";
+import { parallelOuter, vectorizeHalos } from "./common.ts";
+import { type Access, accessesOf, strideAlong } from "./contiguous.ts";
+import { scheduleElementwise } from "./elementwise.ts";
+import { contextOf, type Recipe, type RecipeOptions } from "./recipe.ts";
+import { workOf } from "./reduction.ts";
+import { stagesOf } from "./structure.ts";
+import { movesInTiles, transposeTile } from "./transpose-tile.ts";
+
+/**
+ * Schedules a block that copies one tensor into another with its axes in another order.
+ *
+ * Whichever order the loops have, one side is walked in strides, where every element costs a cache line. So both axes are
+ * cut into tiles (`split`; the last tile starts earlier instead of being cut, because copying an element twice does no
+ * harm), and a tile is transposed in registers (`tensorize`): whole vectors are read from the source's lines and written
+ * to the result's. Tiles that follow one another along the source's lines are done together, since their elements share
+ * pages and neighbouring cache lines.
+ *
+ * Gives whether the block is such a copy with tiles of at least 4 × 4; otherwise nothing was changed.
+ * @throws ScheduleError with the rule of a primitive
+ */
+export function transpose(s: Schedule, block: BlockRef | string, options: RecipeOptions = {}): boolean {
+  const ref = typeof block === "string" ? s.block(block) : block;
+  const { machine, threads } = contextOf(options);
+  const n = tileOf(s.fork(), ref, machine.lanes)?.n ?? 0;
+  if (n < 4) return false;
+  const { from, to, scalar } = tileOf(s, ref, machine.lanes)!;
+  const cut = (l: LoopRef, factor: number): [LoopRef, LoopRef] =>
+    s.split(l, { factor, tail: s.extent(l)! % factor === 0 ? "exact" : "shift-inwards" });
+  const others = s.loops(ref).filter((l) => l.id !== from.id && l.id !== to.id);
+  const [fromTile, i] = cut(from, n);
+  const [toTile, j] = cut(to, n);
+  const together = s.extent(fromTile)! % 4 === 0 ? 4 : 1;
+  const [fromTiles, next] = s.split(fromTile, { factor: together, tail: "exact" });
+  s.reorder(...others, fromTiles, toTile, next, i, j);
+  s.tensorize(i, transposeTile(n, scalar));
+  const outer = [...others, fromTiles];
+  parallelOuter(s, outer, threads, workOf(s.describe(ref)) / outer.reduce((p, l) => p * (s.extent(l) ?? 1), 1));
+  return true;
+}
+
+/**
+ * The loop along which the source lies in a line, that of the result, and how long a tile is; undefined where the block is
+ * no such copy. Splits loops over channels that one side has in blocks.
+ */
+function tileOf(s: Schedule, ref: BlockRef, lanes: number) {
+  const { body, writes, predicate } = s.describe(ref);
+  if (body.kind !== "store" || body.value.kind !== "load" || body.value.predicate || predicate) return undefined;
+  const scalar = body.buffer.dtype.scalar;
+  if (writes.length !== 1 || !movesInTiles(scalar) || body.value.dtype !== body.buffer.dtype) return undefined;
+  splitDigits(s, ref, body.value.indices);
+  const [store, load] = accessesInLoops(s, ref) as [Access, Access];
+  const lineOf = (a: Access) => s.loops(ref).find((l) => strideAlong(a, l.id) === 1 && (s.extent(l) ?? 0) > 1);
+  const [from, to] = [lineOf(load), lineOf(store)];
+  if (!from || !to || from.id === to.id) return undefined;
+  const least = Math.min(s.extent(from)!, s.extent(to)!, scalar.endsWith("64") ? lanes / 2 : lanes);
+  return { from, to, scalar, n: 2 ** Math.floor(Math.log2(least)) };
+}
+/** The accesses with the loops in place of the iteration variables. */
+function accessesInLoops(s: Schedule, ref: BlockRef): Access[] {
+  const block = s.describe(ref);
+  const map = new Map(block.iterVars.map((v, k) => [v.var.id, block.bindings[k]!]));
+  const ranges = rangesOfLoops(s.loops(ref).map((l) => findLoop(s.program, l.id)!));
+  return accessesOf(block).map((a) => ({
+    buffer: a.buffer,
+    indices: a.indices.map((e) => simplifyIndex(substitute(e, map), ranges)),
+  }));
+}
+/** Splits loops where an index is the remainder of their variable: blocks of channels. */
+function splitDigits(s: Schedule, ref: BlockRef, indices: readonly Expr[]): void {
+  for (const e of indices) {
+    if (e.kind !== "binary" || e.op !== "floormod" || e.a.kind !== "var") continue;
+    const block = s.describe(ref);
+    const id = e.a.id;
+    const binding = block.bindings[block.iterVars.findIndex((v) => v.var.id === id)];
+    const factor = constantValue(e.b);
+    const loop = s.loops(ref).find((l) => binding?.kind === "var" && l.id === binding.id);
+    if (loop && factor !== undefined && s.extent(loop)! > factor && s.extent(loop)! % factor === 0)
+      s.split(loop, { factor, tail: "exact" });
+  }
+}
+
+export const scheduleTranspose: Recipe = {
+  name: "transpose",
+  applies: (s) => {
+    const stages = stagesOf(s.program);
+    const copies = stages.filter((t) => t.kind === "elementwise");
+    return copies.length === 1 && stages.every((t) => t.kind === "elementwise" || t.kind === "halo");
+  },
+  schedule: (s, context) => {
+    const copy = stagesOf(s.program).find((t) => t.kind === "elementwise")!;
+    if (transpose(s, copy.block.name, context)) vectorizeHalos(s, context.machine);
+    else scheduleElementwise.schedule(s, context);
+  },
+};
