@@ -84,3 +84,13 @@ export function mapHandles(v: unknown, f: (h: LoopRef | BlockRef) => unknown): u
   if (typeof v !== "object" || v === null) return v;
   return Object.fromEntries(Object.entries(v).map(([k, x]) => [k, mapHandles(x, f)]));
 }
+/** Arguments of their own: lists are copied, what stands in them is shared. */
+export const copiedArguments = (args: object): object =>
+  Object.fromEntries(Object.entries(args).map(([k, v]) => [k, Array.isArray(v) ? [...v] : v]));
+/** Whether two argument objects hold the same values, list by list. */
+export function sameArguments(a: object, b: object): boolean {
+  const [x, y] = [Object.entries(a), new Map<string, unknown>(Object.entries(b))];
+  return x.length === y.size && x.every(([k, v]) => y.has(k) && sameValue(v, y.get(k)));
+}
+const sameValue = (v: unknown, w: unknown): boolean =>
+  Array.isArray(v) && Array.isArray(w) ? v.length === w.length && v.every((x, i) => x === w[i]) : Object.is(v, w);

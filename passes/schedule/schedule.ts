@@ -5,15 +5,16 @@ import { InputError, type ScheduleError } from "../../ir/support/errors.ts";
 import { invariant } from "../../ir/support/invariant.ts";
 import type { Caches } from "../../ir/target/target.ts";
 import { type ArgsOf, argsFor, type FaceOf, type PrimitiveName, primitives, type ResultOf, rowNamed } from "./apply.ts";
-import { handlesIn, mapHandles, shapeFault } from "./arguments.ts";
+import { copiedArguments, handlesIn, mapHandles, sameArguments, shapeFault } from "./arguments.ts";
 import { overlappingBlock } from "./contracts.ts";
 import { refused, unknownHandle } from "./errors.ts";
-import { type Fate, fateOf } from "./fate.ts";
+import { type Fate, fateOf, insteadOf } from "./fate.ts";
 import { brokenLoop, hasLoopsAtOnce } from "./independence.ts";
 import { describeDependence, describeMeeting } from "./legality.ts";
 import { type Level, levelsOf } from "./levels.ts";
 import { type TiledLoops, tile } from "./library/tile.ts";
 import { boundaryViolation, insideOneBlock } from "./nested.ts";
+import { patternText } from "./pattern.ts";
 import type { SplitOptions, Tail } from "./primitive/split.ts";
 import { brokenIntrinsic, hasTensorized } from "./primitive/tensorize.ts";
 import type { BlockRef, LoopRef, Rewritten, Violation } from "./primitive.ts";
@@ -53,6 +54,8 @@ import {
   type TraceStep,
 } from "./trace.ts";
 import { blockRef, blocksIn, findBlock, findLoop, loopRef, loopsAround } from "./tree.ts";
+import { viewOf } from "./view.ts";
+import { viewPage } from "./view-page.ts";
 import { alternativeLines, alternativesOf, type Explanation } from "./why.ts";
 
 /** What a primitive gives, its handles as cursors. */
@@ -92,6 +95,14 @@ export const commonRules: Readonly<Record<string, string>> = {
     "what moves blocks works on blocks that stand in no other, and everything else on loops and blocks inside one block",
 };
 
+/** A check, and what it found. */
+interface Checked {
+  readonly before: Program;
+  readonly name: string;
+  readonly args: object;
+  readonly violation: Violation | undefined;
+}
+
 export interface ScheduleOptions {
   /** The function to schedule; the first by default. */
   readonly func?: string;
@@ -109,8 +120,10 @@ export class Schedule implements Walked {
   readonly #given: (LoopRef | BlockRef)[][] = [];
   readonly #origins = new Map<string, { step: number; result: number }>();
   #trace: Trace;
-  /** What the last check has made already, for the step that follows it. */
-  #made: { readonly before: Program; readonly args: object; readonly after: Rewritten<unknown> } | undefined;
+  /** What the last check has made already, where it did: for the step that follows it. */
+  #made: Rewritten<unknown> | undefined;
+  /** What the last check found: a step follows a check of the same arguments, as a rule. */
+  #checked: Checked | undefined;
   readonly #random: SeededRandom;
   readonly #decisions: readonly (Decision | undefined)[];
   /** Lists that sampling gave, and the step: a trace refers to them, so that a changed decision is felt later. */
@@ -155,6 +168,10 @@ export class Schedule implements Walked {
   /** What `print` shows of each loop, as data; `caches` are those of a target. */
   levels(caches?: Caches): Level[] {
     return levelsOf(this.func, caches);
+  }
+  /** One HTML page with the nest before and after each step: `writeFileSync("schedule.html", s.toHtml())`. */
+  toHtml(title?: string): string {
+    return viewPage(viewOf(this.#func, this.#states, this.#trace.steps), title);
   }
   /** A schedule that goes on from here on its own. */
   fork(): Schedule {
@@ -242,7 +259,7 @@ export class Schedule implements Walked {
   }
   /** The error for a pattern that nothing matches. */
   noMatch(pattern: Pattern, candidates: readonly { readonly name: string }[]): never {
-    this.#unknown("match of", typeof pattern === "string" ? JSON.stringify(pattern) : patternText(pattern), candidates);
+    this.#unknown("match of", patternText(pattern), candidates);
   }
   #step(): number {
     return this.#trace.steps.length + 1;
@@ -279,6 +296,21 @@ export class Schedule implements Walked {
     return this.#violation(name, args);
   }
   #violation(name: string, args: object): Violation | undefined {
+    return this.#check(name, args).violation;
+  }
+  /** Checks arguments; those of the last check again, on the same program, are not checked twice. */
+  #check(name: string, given: object): Checked {
+    const before = this.program;
+    const last = this.#checked;
+    if (last?.before === before && last.name === name && sameArguments(last.args, given)) return last;
+    this.#made = undefined;
+    // A copy: what callers do to theirs afterwards changes nothing that is known about this one.
+    const args = copiedArguments(given);
+    const checked = { before, name, args, violation: this.#checkAll(name, args) };
+    this.#checked = checked;
+    return checked;
+  }
+  #checkAll(name: string, args: object): Violation | undefined {
     const row = rowNamed(name);
     if (!row) throw new InputError("schedule/no-primitive", `there is no primitive ${name}`);
     const fault = shapeFault(row.shape, args);
@@ -302,8 +334,8 @@ export class Schedule implements Walked {
     const loops = moves && hasLoopsAtOnce(before);
     const tensors = hasTensorized(before);
     if (!scopes && !loops && !tensors) return undefined;
-    this.#made = { before, args, after: primitive.rewrite(before, args) };
-    const after = this.#made.after.program;
+    this.#made = primitive.rewrite(before, args);
+    const after = this.#made.program;
     const stray = scopes ? strayBuffer(after) : undefined;
     if (stray) {
       const because = `${stray.name} is allocated inside a loop, and would be used outside of it`;
@@ -322,12 +354,12 @@ export class Schedule implements Walked {
   }
   /** Applies a primitive to its plain arguments. @throws ScheduleError `primitive/rule` */
   apply(name: string, args: object): unknown {
-    const violation = this.#violation(name, args);
+    const { args: own, violation } = this.#check(name, args);
     if (violation) throw this.#refusal(name, args, violation);
     const encoded = this.#withSamples(args, encodeArgs(this.program, this.#origins, args));
-    const made = this.#made?.before === this.program && this.#made.args === args ? this.#made.after : undefined;
+    const made = this.#made;
     this.#made = undefined;
-    const { program, result: plain } = made ?? rowNamed(name)!.primitive.rewrite(this.program, args);
+    const { program, result: plain } = made ?? rowNamed(name)!.primitive.rewrite(this.program, own);
     const result = mapHandles(plain, (h) => this.cursor(h));
     const handles = handlesIn(result);
     this.#states.push(program);
@@ -434,15 +466,6 @@ function overlapViolation(program: Program): Violation | undefined {
   };
 }
 const named = (p: Program, name: string): PrimFunc | undefined => p.functions.find((f) => f.name === name);
-const insteadOf = ({ now }: Fate): string | undefined =>
-  now.length > 0 ? `use ${now.map((h) => h.name).join(" or ")}` : undefined;
-const patternText = (p: object): string =>
-  `{ ${Object.entries(p)
-    .map(
-      ([k, v]) =>
-        `${k}: ${typeof v === "object" && "name" in v ? v.name : v instanceof RegExp ? v : JSON.stringify(v)}`,
-    )
-    .join(", ")} }`;
 
 for (const name of Object.keys(primitives) as PrimitiveName[]) {
   if (name === "split" || samplingNames.has(name)) continue;

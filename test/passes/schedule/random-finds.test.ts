@@ -41,6 +41,22 @@ test("what an intrinsic computes stays as it is", () => {
   s.parallel(s.loops("C_init")[0]!);
   keepsValues(matmul(4, 4, 3), s, 3);
 });
+test("a step is what its own check saw", () => {
+  const program = matmul(4, 4, 3);
+  const s = new Schedule(program);
+  s.cacheWrite(s.block("C"), "C", "stack");
+  s.vectorize(s.loopAt("C_stack_copy", 1));
+  const args = { block: s.block("C"), loop: s.loopAt("C", 2) };
+  s.probe("reverseComputeAt", args);
+  s.probe("computeAt", args);
+  s.apply("decomposeReduction", args);
+  expect(s.blocks().map((b) => b.name)).toContain("C_init");
+  const factor = { loop: s.loopAt("C", 0), factor: 2, tail: "exact" as const };
+  expect(s.probe("split", factor)).toBe(undefined);
+  factor.factor = 3;
+  expect(s.probe("split", factor)?.rule).toBe("exact-tail");
+  keepsValues(program, s, 3);
+});
 test("traces name blocks of their own function", () => {
   const ids = new IdSource();
   const functions = ["plain", "summed"].flatMap((name) => {
