@@ -14,7 +14,7 @@ import type { BufferId, VarId } from "../../ir/support/ids.ts";
 import type { Access } from "./access.ts";
 import { accessesIn } from "./accesses.ts";
 import { ConstraintBuilder, combine, Instance } from "./constraints.ts";
-import { type DirectionVector, enumerateDirections } from "./directions.ts";
+import { type DirectionVector, enumerateDirections, unionOf } from "./directions.ts";
 import { eliminateEqualities, type Row } from "./integer-system.ts";
 import { rangesOfLoops } from "./interval.ts";
 import { sameExpr } from "./order.ts";
@@ -66,10 +66,9 @@ export function dependencesBetween(x: Access, y: Access, options: DependenceOpti
   const common = commonLoops(x, y);
   const carrier = options.carriedBy === undefined ? undefined : common.findIndex((l) => l.var.id === options.carriedBy);
   if (carrier === -1) return [];
-  const system = pairSystem(x, y, common, options.around ?? []);
-  if (!system) return [];
-  const { reduced, exact } = system;
-  const vectors = enumerateDirections(reduced, { loops: common, symmetric: x === y, carrier });
+  const { systems, exact } = pairSystems(x, y, common, options.around ?? []);
+  const search = { loops: common, symmetric: x === y, carrier };
+  const vectors = unionOf(systems.map((reduced) => enumerateDirections(reduced, search)));
   return vectors.map(({ backward, vector, certain }): Dependence => {
     const [source, sink] = backward ? [y, x] : [x, y];
     return {
@@ -104,8 +103,8 @@ function isReduction(x: Access, y: Access): boolean {
   return x.block?.iterVars.some((v) => v.kind === "reduction") ?? false;
 }
 
-/** The system of two instances that touch the same element; tracked rows are the differences of the common loops. */
-function pairSystem(x: Access, y: Access, common: readonly For[], around: readonly For[]) {
+/** The systems of two instances that touch the same element; tracked rows are the differences of the common loops. */
+function pairSystems(x: Access, y: Access, common: readonly For[], around: readonly For[]) {
   const builder = new ConstraintBuilder();
   const outer = rangesOfLoops(around);
   const first = new Instance(builder, rangesOfLoops(x.loops, outer));
@@ -131,8 +130,8 @@ function pairSystem(x: Access, y: Access, common: readonly For[], around: readon
     for (const c of access.conditions) instance.holds(c);
   }
   sameElement(builder, [first, x], [second, y]);
-  const reduced = eliminateEqualities({ ...builder, tracked: differences });
-  return reduced && { reduced, exact: builder.exact };
+  const systems = builder.systems().flatMap((s) => eliminateEqualities({ ...s, tracked: differences }) ?? []);
+  return { systems, exact: builder.exact };
 }
 type Placed = readonly [Instance, Access];
 

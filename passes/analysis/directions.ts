@@ -1,6 +1,6 @@
 /** Enumerates the direction vectors of a dependence from its reduced integer system. */
 import type { For } from "../../ir/loop/program.ts";
-import { connected, eliminateEqualities, feasible, type ReducedSystem, type Row } from "./integer-system.ts";
+import { connected, eliminateEqualities, feasible, onlyValue, type ReducedSystem, type Row } from "./integer-system.ts";
 
 /** `<`: the sink runs in a later iteration of the loop than the source; `*`: any. */
 export type Direction = "<" | "=" | ">" | "*";
@@ -34,6 +34,23 @@ export function enumerateDirections(system: ReducedSystem, search: Search): Foun
   if (start === "no") return found;
   descend({ ...search, found, backward: false, decided: false }, system, [], start === "yes");
   return found;
+}
+
+/** The vectors of several systems of which one holds: equal directions once, with a distance where all agree on it. */
+export function unionOf(found: readonly (readonly FoundVector[])[]): readonly FoundVector[] {
+  if (found.length === 1) return found[0]!;
+  const union = new Map<string, FoundVector>();
+  for (const f of found.flat()) {
+    const key = `${f.backward} ${f.vector.directions}`;
+    const other = union.get(key);
+    union.set(key, other ? merged(other, f) : f);
+  }
+  return [...union.values()];
+}
+function merged(x: FoundVector, y: FoundVector): FoundVector {
+  const { directions } = x.vector;
+  const distances = x.vector.distances.map((d, k) => (d === y.vector.distances[k] ? d : undefined));
+  return { backward: x.backward, vector: { directions, distances }, certain: x.certain || y.certain };
 }
 
 interface State extends Search {
@@ -126,6 +143,13 @@ function vectorOf(state: State, system: ReducedSystem, directions: readonly Dire
   const turned: Readonly<Record<Direction, Direction>> = { "<": ">", ">": "<", "=": "=", "*": "*" };
   return {
     directions: state.backward ? directions.map((x) => turned[x]) : directions,
-    distances: system.tracked.map((r) => (isConstant(r) ? sign * r[0]! || 0 : undefined)),
+    distances: system.tracked.map((r) => {
+      const distance = isConstant(r)
+        ? r[0]!
+        : state.carrier === undefined
+          ? onlyValue(system.inequalities, r)
+          : undefined;
+      return distance === undefined ? undefined : sign * distance || 0;
+    }),
   };
 }

@@ -132,14 +132,14 @@ export function assume(ranges: Ranges, cond: Expr): Ranges {
   return narrowed ?? ranges;
 }
 const opposite: Readonly<Record<CompareOp, CompareOp>> = { eq: "ne", ne: "eq", lt: "ge", ge: "lt", le: "gt", gt: "le" };
-/** The negation of an integer comparison as a comparison; an `or` of comparisons as an `and` of negated ones. */
+/** The negation of integer comparisons that `and` and `or` join. */
 export function negate(cond: Expr): Expr | undefined {
   if (cond.kind === "compare" && integral(cond.a)) return { ...cond, op: opposite[cond.op] };
   if (cond.kind === "unary" && cond.op === "not" && cond.dtype.scalar === "bool") return cond.value;
-  if (cond.kind === "binary" && cond.op === "or" && cond.dtype.scalar === "bool") {
+  if (cond.kind === "binary" && (cond.op === "and" || cond.op === "or") && cond.dtype.scalar === "bool") {
     const a = negate(cond.a);
     const b = negate(cond.b);
-    return a && b ? { ...cond, op: "and", a, b } : undefined;
+    return a && b ? { ...cond, op: cond.op === "or" ? "and" : "or", a, b } : undefined;
   }
   return undefined;
 }
