@@ -38,6 +38,7 @@ import {
   seq,
   store,
 } from "./build.ts";
+import { type Combiner, combinedUpdate, combinerAnnotations, startOf } from "./combine.ts";
 import type { Annotations, IterKind, IterVar, MathPolicy, Param, ParamRole, Program, Region, Stmt } from "./program.ts";
 
 export type ReduceOp = "add" | "mul" | "min" | "max" | "and" | "or";
@@ -65,6 +66,15 @@ export interface TupleReduction {
   readonly axes: readonly ReduceAxis[];
   readonly init: readonly Expr[];
   readonly update: (accumulators: readonly Expr[]) => readonly Expr[];
+}
+
+/** Several results reduced together by a stated associative function, from its identity: argmin, or one of the user's. */
+export interface CombinedReduction {
+  readonly kind: "combinedReduction";
+  readonly axes: readonly ReduceAxis[];
+  readonly combiner: Combiner;
+  /** What each point of the axes contributes, one value a result. */
+  readonly values: readonly Expr[];
 }
 
 /** A tensor in logical coordinates over a physical buffer. */
@@ -173,7 +183,7 @@ export class ComputeBuilder {
     names: readonly string[],
     scalars: readonly ScalarType[],
     dims: readonly number[],
-    value: (...indices: Expr[]) => TupleReduction,
+    value: (...indices: Expr[]) => TupleReduction | CombinedReduction,
     options: StageOptions = {},
   ): Tensor[] {
     const tensors = names.map((n, i) => this.declare(n, scalars[i]!, dims, options.layout));
@@ -184,12 +194,29 @@ export class ComputeBuilder {
   computeTupleInto(
     tensors: readonly Tensor[],
     name: string,
-    value: (...indices: Expr[]) => TupleReduction,
+    value: (...indices: Expr[]) => TupleReduction | CombinedReduction,
     options: StageOptions = {},
   ): void {
     const domain = this.#domain(tensors[0]!, options.kinds);
     const reduction = value(...domain.logical);
     const target = this.#physical(tensors[0]!.layout, domain.logical);
+    if (reduction.kind === "combinedReduction") {
+      const results = { buffers: tensors.map((t) => t.buffer), place: target };
+      const { combiner, axes, values } = reduction;
+      const start = startOf(results, combiner.identity(tensors.map((t) => t.dtype.scalar)));
+      const iters = [...domain.iters, ...axes.map((a) => iterVar(a.var, a.extent, "reduction"))];
+      const writes = tensors.map((t) => pointRegion(t.buffer, target));
+      const annotations = { ...options.annotations, ...combinerAnnotations(combiner) };
+      this.#emit(
+        name,
+        iters,
+        combinedUpdate(this.ids, results, values, combiner.combine),
+        writes,
+        { annotations },
+        start,
+      );
+      return;
+    }
     const old = tensors.map((t) => load(t.buffer, target));
     const next = reduction.update(old);
     const lets = tensors.map((t) => variable(this.ids, `${t.buffer.name}_next`, t.dtype));

@@ -7,12 +7,14 @@ import { constantValue } from "../../ir/expr/build.ts";
 import { isFloat } from "../../ir/expr/dtype.ts";
 import type { Buffer, Expr } from "../../ir/expr/expr.ts";
 import { freeVars, substitute, visit } from "../../ir/expr/traverse.ts";
+import { declaredCombiner } from "../../ir/loop/combine.ts";
 import type { Block, For, IterKind, MathPolicy, Region, Stmt } from "../../ir/loop/program.ts";
 import { childExprs, childStmts, visitStmt } from "../../ir/loop/traverse.ts";
 import type { BufferId, VarId } from "../../ir/support/ids.ts";
 import type { Dependence } from "../analysis/dependence.ts";
 import { coversAccesses } from "./contracts.ts";
 import { type Coordinate, forcedEqual, growsWithLoops, type IterationContext } from "./iteration.ts";
+import { outermostBlocksIn } from "./tree.ts";
 
 /** One touch of a buffer, in terms of the loops around the statement. */
 interface Touch {
@@ -202,9 +204,17 @@ export function storesTheSame(nest: Nest, m: Meeting): boolean {
   return !nest.instances.some((i) => i.touches.some((t) => !t.write && written.has(t.buffer.id)));
 }
 
-/** Whether the block accumulates floats under a policy that keeps the order of operations. */
+/**
+ * Whether iterations of a block's reduction must stay in order: it accumulates floats under a policy that keeps the order
+ * of operations, or updates several results together and does not state that it does so in any order.
+ */
 export const keepsOrder = (b: Block, math: MathPolicy): boolean =>
-  math === "strict" && b.writes.some((w) => isFloat(w.buffer.dtype.scalar));
+  (math === "strict" && b.writes.some((w) => isFloat(w.buffer.dtype.scalar))) || !combinesInAnyOrder(b);
+function combinesInAnyOrder(b: Block): boolean {
+  const inner = outermostBlocksIn(b.body);
+  if (inner.length > 0) return inner.every(combinesInAnyOrder);
+  return b.body.kind !== "let" || declaredCombiner(b) === "commutative";
+}
 
 /** All loops within a statement, outer ones first; not those inside blocks. */
 export function loopsIn(root: Stmt): For[] {

@@ -101,7 +101,11 @@ const plan = remembered((program: Program, { loop: at }: BlockizeArgs): Plan | R
   const made = outerBlock({ block, loops, axes, guards, ids, names });
   const next = { ...withRegions(rewriteAt(program, new Map([[loop, made]]))), nextId: ids.next };
   if (!coversAccesses(made) || overlappingBlock(next))
-    return { rule: "proven", because: `what ${block.name} touches under ${at.name} is not known to be a box`, at };
+    return {
+      rule: "proven",
+      because: `cannot prove which elements ${block.name} touches under ${at.name}, or that no other iteration around touches them`,
+      at,
+    };
   return { made: next, result: blockRef(made) };
 });
 const hasConstantBounds = (l: For): boolean => constantValue(l.min) === 0 && constantValue(l.extent) !== undefined;

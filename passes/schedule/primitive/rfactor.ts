@@ -2,11 +2,20 @@
 import { binary, constantValue, identityOf, index, load, variable } from "../../../ir/expr/build.ts";
 import { isFloat } from "../../../ir/expr/dtype.ts";
 import type { Buffer, Expr, Var } from "../../../ir/expr/expr.ts";
-import { freeVars, substitute } from "../../../ir/expr/traverse.ts";
+import { freeVars, some, substitute } from "../../../ir/expr/traverse.ts";
 import { forLoop, iterVar, block as makeBlock, pointRegion, seq, store } from "../../../ir/loop/build.ts";
-import type { Block, For, IterVar, Program, Stmt, Store } from "../../../ir/loop/program.ts";
+import {
+  type Combination,
+  combinationOf,
+  combinedUpdate,
+  declaredCombiner,
+  type Results,
+  startOf,
+} from "../../../ir/loop/combine.ts";
+import type { Block, For, IterVar, Program, Stmt } from "../../../ir/loop/program.ts";
 import { IdSource, type VarId } from "../../../ir/support/ids.ts";
 import { invariant } from "../../../ir/support/invariant.ts";
+import { bindingsOf, dependsOn } from "../legality.ts";
 import { definePrimitive, type LoopRef, type Violation } from "../primitive.ts";
 import { blockRef, blocksIn, type Path, pathToLoop } from "../tree.ts";
 import { rangesOf } from "./support-access.ts";
@@ -26,16 +35,15 @@ const rules = {
   "reduction-loop":
     "the loop starts at 0 and appears in the bindings of reduction iteration variables only, as do the loops bound with it",
   "has-init": "the block has an init that sets the element it updates",
-  associative: "the block updates one element by add, mul, min, max, and or or",
+  associative: "the block updates one element by add, mul, min, max, and or or, or its results by a stated combiner",
+  "keeps-order":
+    "the combiner is stated to be commutative, or the loop is the outermost of its reduction, so that results stay in order",
   "reassociation-allowed": "the function's math policy allows reassociation, or the type is not floating-point",
   guard: "the block's predicate is a tail guard that holds for the first iteration of each partial result",
   "axis-range": "the new dimension stands within the rank of the written buffer",
 };
 type Rule = keyof typeof rules;
 type Refusal = Violation<Rule>;
-const reduceOps = ["add", "mul", "min", "max", "and", "or"] as const;
-type ReduceOp = (typeof reduceOps)[number];
-
 interface Plan {
   readonly path: Path;
   readonly top: Stmt;
@@ -43,9 +51,7 @@ interface Plan {
   readonly loop: For;
   readonly extent: number;
   readonly block: Block;
-  readonly update: Store;
-  readonly op: ReduceOp;
-  readonly term: Expr;
+  readonly reduction: Combination;
 }
 
 function plan(program: Program, args: RfactorArgs): Plan | Refusal {
@@ -62,18 +68,32 @@ function plan(program: Program, args: RfactorArgs): Plan | Refusal {
   if (!bound || extent === undefined || loops.some((l) => bound.has(l.var.id) && constantValue(l.min) !== 0))
     return { rule: "reduction-loop", because: `${at.name} is not a loop of reductions alone`, at };
   const where = blockRef(block);
-  if (block.init?.kind !== "store") return { rule: "has-init", because: `${block.name} has no init`, at: where };
-  const split = updateOf(block);
-  if (!split || block.init.indices.some((e, d) => keyOf(e) !== keyOf(split.update.indices[d]!)))
-    return { rule: "associative", because: `the body of ${block.name} is not one associative update`, at: where };
-  if (path.func.math === "strict" && isFloat(split.update.buffer.dtype.scalar))
+  if (block.init === undefined) return { rule: "has-init", because: `${block.name} has no init`, at: where };
+  const reduction = updateOf(block) ?? combinationOf(block, sameExpr);
+  if (!reduction || block.iterVars.some((v) => v.kind === "ordered"))
+    return {
+      rule: "associative",
+      because: `the body of ${block.name} is not one associative update`,
+      instead: "state the reduction by a combiner",
+      at: where,
+    };
+  const before = loops.slice(0, loops.indexOf(loop)).find((l) => dependsOn(bindingsOf(block, ["reduction"]), l.var.id));
+  if (!reduction.commutative && before)
+    return {
+      rule: "keeps-order",
+      because: `the combiner of ${block.name} is not stated to be commutative, and ${before.var.name} is outside of ${at.name}`,
+      instead: `factor ${before.var.name}, or state a commutative combiner (break ties by the index)`,
+      at,
+    };
+  const { buffers, place } = reduction;
+  if (path.func.math === "strict" && buffers.some((b) => isFloat(b.dtype.scalar)))
     return { rule: "reassociation-allowed", because: `${path.func.name} is compiled with strict math`, at: where };
   if (!startsInside(block, loops, loop.var.id, bound))
     return { rule: "guard", because: `some partial results of ${block.name} would have no first iteration`, at: where };
-  const rank = split.update.indices.length;
+  const rank = place.length;
   if (!Number.isInteger(args.factorAxis) || args.factorAxis < 0 || args.factorAxis > rank)
-    return { rule: "axis-range", because: `${split.update.buffer.name} has ${rank} dimensions`, at };
-  return { path, top, loops, loop, extent, block, ...split };
+    return { rule: "axis-range", because: `${buffers[0]!.name} has ${rank} dimensions`, at };
+  return { path, top, loops, loop, extent, block, reduction };
 }
 /** The loops in the reduction bindings that use `id`; undefined when one of them also moves something else. */
 function reductionLoops(b: Block, id: VarId): Set<VarId> | undefined {
@@ -88,15 +108,33 @@ function reductionLoops(b: Block, id: VarId): Set<VarId> | undefined {
   });
   return bound.has(id) && !elsewhere ? bound : undefined;
 }
-function updateOf(b: Block): { update: Store; op: ReduceOp; term: Expr } | undefined {
+const sameExpr = (x: Expr, y: Expr): boolean => keyOf(x) === keyOf(y);
+/** One store that combines its own element with a term by a known operator. */
+function updateOf(b: Block): Combination | undefined {
   const s = b.body;
-  if (s.kind !== "store" || s.predicate || s.value.kind !== "binary") return undefined;
+  if (b.init?.kind !== "store" || s.kind !== "store" || s.predicate || s.value.kind !== "binary") return undefined;
   const { a, b: term } = s.value;
   const op = reduceOps.find((o) => s.value.kind === "binary" && s.value.op === o);
-  const isOwn = (e: Expr): boolean =>
-    e.kind === "load" && e.buffer.id === s.buffer.id && e.indices.every((x, d) => keyOf(x) === keyOf(s.indices[d]!));
-  const kinds = b.iterVars.every((v) => v.kind !== "ordered");
-  return op && kinds && isOwn(a) ? { update: s, op, term } : undefined;
+  const isPlace = (list: readonly Expr[]): boolean => list.every((x, d) => sameExpr(x, s.indices[d]!));
+  const isOwn = a.kind === "load" && a.buffer.id === s.buffer.id && isPlace(a.indices);
+  const readsResult = some(term, (n) => n.kind === "load" && n.buffer.id === s.buffer.id);
+  if (!op || !isOwn || readsResult || !isPlace(b.init.indices)) return undefined;
+  return {
+    buffers: [s.buffer],
+    place: s.indices,
+    identity: [identityOf(op, s.buffer.dtype.scalar)],
+    values: [term],
+    combine: ([x], [y]) => [binary(op, x!, y!)],
+    commutative: true,
+  };
+}
+const reduceOps = ["add", "mul", "min", "max", "and", "or"] as const;
+/** An update of results, as one store where there is one result. */
+function update(ids: IdSource, p: Plan, results: Results, values: readonly Expr[]): Stmt {
+  const { combine } = p.reduction;
+  if (declaredCombiner(p.block)) return combinedUpdate(ids, results, values, combine);
+  const [buffer] = results.buffers;
+  return store(buffer!, results.place, combine([load(buffer!, results.place)], values)[0]!);
 }
 /** Whether every guard is a tail, and holds where the other reduction loops are at their first iteration. */
 function startsInside(b: Block, loops: readonly For[], id: VarId, bound: ReadonlySet<VarId>): boolean {
@@ -109,7 +147,7 @@ function startsInside(b: Block, loops: readonly For[], id: VarId, bound: Readonl
 }
 
 /** The block of partial results: the loop's own iteration variable is spatial, the loops bound with it reduce. */
-function partialBlock(p: Plan, ids: IdSource, partial: Buffer, factorAxis: number, name: string): Block {
+function partialBlock(p: Plan, ids: IdSource, partials: readonly Buffer[], factorAxis: number, name: string): Block {
   const own = new Map<VarId, IterVar>();
   const fresh = (l: For, kind: IterVar["kind"]): void => {
     own.set(l.var.id, iterVar(variable(ids, l.var.name), l.extent, kind));
@@ -138,19 +176,15 @@ function partialBlock(p: Plan, ids: IdSource, partial: Buffer, factorAxis: numbe
     bindings.push(l.var);
   }
   const axis = own.get(p.loop.var.id)!.var;
-  const place = inserted(
-    p.update.indices.map((e) => substitute(e, map)),
-    factorAxis,
-    axis,
-  );
-  const value = binary(p.op, load(partial, place), substitute(p.term, map));
+  const at = (list: readonly Expr[]): Expr[] => list.map((e) => substitute(e, map));
+  const results: Results = { buffers: partials, place: inserted(at(p.reduction.place), factorAxis, axis) };
   const made = makeBlock(ids, {
     name,
     iterVars,
     bindings,
-    body: store(partial, place, value),
-    init: store(partial, place, identityOf(p.op, partial.dtype.scalar)),
-    writes: [pointRegion(partial, place)],
+    body: update(ids, p, results, at(p.reduction.values)),
+    init: startOf(results, p.reduction.identity),
+    writes: partials.map((b) => pointRegion(b, results.place)),
     ...(p.block.predicate ? { predicate: p.block.predicate } : {}),
     ...(p.block.annotations ? { annotations: p.block.annotations } : {}),
   });
@@ -159,15 +193,16 @@ function partialBlock(p: Plan, ids: IdSource, partial: Buffer, factorAxis: numbe
 const inserted = (list: readonly Expr[], at: number, e: Expr): Expr[] => [...list.slice(0, at), e, ...list.slice(at)];
 
 /** The block, with its id and name, combining partial results over its whole spatial domain. */
-function combiningNest(p: Plan, ids: IdSource, partial: Buffer, factorAxis: number): Stmt {
+function combiningNest(p: Plan, ids: IdSource, partials: readonly Buffer[], factorAxis: number): Stmt {
   const axis: IterVar = iterVar(variable(ids, p.loop.var.name), p.extent, "reduction");
   const spatial = p.block.iterVars.filter((v) => v.kind === "spatial");
   const iterVars = [...spatial, axis];
   const loops = iterVars.map((v): { var: Var; extent: Expr } => ({ var: variable(ids, v.var.name), extent: v.extent }));
-  const { buffer, indices } = p.update;
-  const value = binary(p.op, load(buffer, indices), load(partial, inserted(indices, factorAxis, axis.var)));
+  const { buffers, place } = p.reduction;
+  const parts = partials.map((b) => load(b, inserted(place, factorAxis, axis.var)));
   const { predicate: _, ...rest } = p.block;
-  const combine: Block = { ...rest, iterVars, bindings: loops.map((l) => l.var), body: store(buffer, indices, value) };
+  const body = update(ids, p, { buffers, place }, parts);
+  const combine: Block = { ...rest, iterVars, bindings: loops.map((l) => l.var), body };
   const nest: Stmt = { ...combine, reads: readRegionsOf(combine) };
   return loops.reduceRight<Stmt>((inner, l) => forLoop(l.var, l.extent, inner), nest);
 }
@@ -186,13 +221,16 @@ export const rfactor = definePrimitive({
     const p = plan(program, args);
     invariant(!("rule" in p), "rfactor was checked");
     const ids = new IdSource(program.nextId);
-    const like = cacheOf(ids, p.update.buffer, "global", freshBufferName(program, `${p.update.buffer.name}_rf`));
-    const partial: Buffer = { ...like, shape: inserted(like.shape, args.factorAxis, index(p.extent)) };
-    const rf = partialBlock(p, ids, partial, args.factorAxis, freshName(program, `${p.block.name}_rf`));
+    const partials = p.reduction.buffers.map((b): Buffer => {
+      const like = cacheOf(ids, b, "global", freshBufferName(program, `${b.name}_rf`));
+      return { ...like, shape: inserted(like.shape, args.factorAxis, index(p.extent)) };
+    });
+    const rf = partialBlock(p, ids, partials, args.factorAxis, freshName(program, `${p.block.name}_rf`));
     const first = rewriteWithin(p.top, new Map([[p.block, rf]]));
     invariant(blocksIn(first).length === 1, "the nest holds one block");
-    const second = combiningNest(p, ids, partial, args.factorAxis);
+    const second = combiningNest(p, ids, partials, args.factorAxis);
     const placed = rewriteAt(program, new Map([[p.top, seq([first, second])]]));
-    return { program: { ...allocateIn(placed, p.path.func, partial), nextId: ids.next }, result: blockRef(rf) };
+    const allocated = partials.reduceRight((q, b) => allocateIn(q, p.path.func, b), placed);
+    return { program: { ...allocated, nextId: ids.next }, result: blockRef(rf) };
   },
 });

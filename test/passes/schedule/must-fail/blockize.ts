@@ -19,13 +19,13 @@ const corner = `program corner(A: int32[8, 8], B: output int32[8, 8]):
         B[vi, vj] = A[vi, vj]
 `;
 /** Its elements differ, which single iterations show and tiles do not. */
-const digits = `program digits(A: int32[10, 5], B: output int32[64, 12]):
-  for i in 0..10:
-    for j in 0..5:
-      block B(vi: spatial 10 = i, vj: spatial 5 = j):
+const digits = `program digits(A: int32[5, 7], B: output int32[100, 9]):
+  for i in 0..5:
+    for j in 0..7:
+      block B(vi: spatial 5 = i, vj: spatial 7 = j):
         reads A[vi, vj]
-        writes B[(vi * 5 + vj * 4) // 3, (vi * 5 + vj * 4) % 6]
-        B[(vi * 5 + vj * 4) // 3, (vi * 5 + vj * 4) % 6] = A[vi, vj]
+        writes B[((vi + vj * 8) * 3 + vi % 5) // 2, (vi + vj * 8) % 9]
+        B[((vi + vj * 8) * 3 + vi % 5) // 2, (vi + vj * 8) % 9] = A[vi, vj]
 `;
 /** Every rule of blockize. */
 export const fixtures: Record<string, Refused> = {
@@ -70,7 +70,7 @@ export const fixtures: Record<string, Refused> = {
   "blockize/proven": {
     program: () => parseProgram(digits),
     steps: (s) => {
-      const [, inner] = s.split(s.loop("i"), { factor: 2 });
+      const [, inner] = s.split(s.loop("i"), { factor: 3 });
       s.blockize(inner);
     },
     at: "i_i",

@@ -93,7 +93,7 @@ describe("rfactor", () => {
       { rule: "has-init", at: update },
     );
   });
-  it("refuses a joint reduction", () => {
+  it("refuses a joint reduction that states no combiner", () => {
     const p = build((b) => {
       const x = b.param("x", "float32", [2, 5], "input");
       const k = b.reduceAxis("k", 5);
@@ -106,7 +106,7 @@ describe("rfactor", () => {
       return y!;
     });
     const violation = rfactor.check(p, { loop: loopOf(p, "y_t", 1), factorAxis: 0 });
-    expect(violation?.rule).toBe("has-init");
+    expect(violation?.rule).toBe("associative");
   });
   it("refuses an update that is not associative", () => {
     const p = build((b) => {
