@@ -8,13 +8,12 @@ import { type ArgsOf, argsFor, type FaceOf, type PrimitiveName, primitives, type
 import { copiedArguments, handlesIn, mapHandles, sameArguments, shapeFault } from "./arguments.ts";
 import { overlappingBlock } from "./contracts.ts";
 import { refused, unknownHandle } from "./errors.ts";
-import { type Fate, fateOf, insteadOf } from "./fate.ts";
+import { type Fate, fateOf } from "./fate.ts";
 import { brokenLoop, hasLoopsAtOnce } from "./independence.ts";
 import { describeDependence, describeMeeting } from "./legality.ts";
 import { type Level, levelsOf } from "./levels.ts";
 import { type TiledLoops, tile } from "./library/tile.ts";
 import { boundaryViolation, insideOneBlock } from "./nested.ts";
-import { patternText } from "./pattern.ts";
 import type { SplitOptions, Tail } from "./primitive/split.ts";
 import { brokenIntrinsic, hasTensorized } from "./primitive/tensorize.ts";
 import type { BlockRef, LoopRef, Rewritten, Violation } from "./primitive.ts";
@@ -54,8 +53,6 @@ import {
   type TraceStep,
 } from "./trace.ts";
 import { blockRef, blocksIn, findBlock, findLoop, loopRef, loopsAround } from "./tree.ts";
-import { viewOf } from "./view.ts";
-import { viewPage } from "./view-page.ts";
 import { alternativeLines, alternativesOf, type Explanation } from "./why.ts";
 
 /** What a primitive gives, its handles as cursors. */
@@ -169,10 +166,6 @@ export class Schedule implements Walked {
   levels(caches?: Caches): Level[] {
     return levelsOf(this.func, caches);
   }
-  /** One HTML page with the nest before and after each step: `writeFileSync("schedule.html", s.toHtml())`. */
-  toHtml(title?: string): string {
-    return viewPage(viewOf(this.#func, this.#states, this.#trace.steps), title);
-  }
   /** A schedule that goes on from here on its own. */
   fork(): Schedule {
     const copy = new Schedule(this.#states[0]!, { func: this.#func, decisions: this.#decisions });
@@ -259,7 +252,7 @@ export class Schedule implements Walked {
   }
   /** The error for a pattern that nothing matches. */
   noMatch(pattern: Pattern, candidates: readonly { readonly name: string }[]): never {
-    this.#unknown("match of", patternText(pattern), candidates);
+    this.#unknown("match of", typeof pattern === "string" ? JSON.stringify(pattern) : patternText(pattern), candidates);
   }
   #step(): number {
     return this.#trace.steps.length + 1;
@@ -465,6 +458,15 @@ function overlapViolation(program: Program): Violation | undefined {
     at: blockRef(block),
   };
 }
+const insteadOf = ({ now }: Fate): string | undefined =>
+  now.length > 0 ? `use ${now.map((h) => h.name).join(" or ")}` : undefined;
+const patternText = (p: object): string =>
+  `{ ${Object.entries(p)
+    .map(
+      ([k, v]) =>
+        `${k}: ${typeof v === "object" && "name" in v ? v.name : v instanceof RegExp ? v : JSON.stringify(v)}`,
+    )
+    .join(", ")} }`;
 const named = (p: Program, name: string): PrimFunc | undefined => p.functions.find((f) => f.name === name);
 
 for (const name of Object.keys(primitives) as PrimitiveName[]) {
