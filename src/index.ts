@@ -43,4 +43,5 @@ export { Executable, type Feeds, type Port, type StepReport } from "./runtime/ex
 export { type BuildOptions, build, NativeFunction } from "./runtime/function.ts";
 export { resolveTarget } from "./runtime/host.ts";
 export { ObjectCache } from "./runtime/object-cache.ts";
+export { scheduleHtml } from "./schedule-html.ts";
 export { Tensor } from "./tensor.ts";

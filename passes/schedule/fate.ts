@@ -105,3 +105,7 @@ function sentence(end: End, now: readonly Handle[]): string {
 const names = (list: readonly Handle[]): string => list.map((h) => h.name).join(", ") || "nothing";
 const sameHandles = (a: readonly Handle[], b: readonly Handle[]): boolean =>
   a.length === b.length && a.every((h, k) => h.kind === b[k]!.kind && h.id === b[k]!.id);
+
+/** What to use instead of a dead handle. */
+export const insteadOf = ({ now }: Fate): string | undefined =>
+  now.length > 0 ? `use ${now.map((h) => h.name).join(" or ")}` : undefined;

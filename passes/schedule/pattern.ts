@@ -73,3 +73,13 @@ const badPattern = (text: string): InputError =>
     "schedule/pattern",
     `${JSON.stringify(text)} is no pattern; write a name, "block NAME", "for NAME in 0..16" or "vectorized for _", with _ for anything`,
   );
+/** A pattern as it is written. */
+export function patternText(p: string | object): string {
+  if (typeof p === "string") return JSON.stringify(p);
+  const text = (v: unknown): string =>
+    v instanceof RegExp || typeof v === "function" ? String(v) : isNamed(v) ? v.name : JSON.stringify(v);
+  return `{ ${Object.entries(p)
+    .map(([k, v]) => `${k}: ${text(v)}`)
+    .join(", ")} }`;
+}
+const isNamed = (v: unknown): v is { readonly name: string } => typeof v === "object" && v !== null && "name" in v;
