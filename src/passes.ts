@@ -27,6 +27,7 @@ export { printGraph } from "../ir/text/print-graph.ts";
 export { printProgram } from "../ir/text/printer.ts";
 export * from "../passes/core/index.ts";
 export { type LoweringTarget, loweringPipeline, withBoundsChecks } from "../passes/lower/index.ts";
+export { bf16Dot, fmaOuterProduct, neonSdot, vnniDot } from "../passes/schedule/library/intrinsics.ts";
 export type { TensorIntrinsic } from "../passes/schedule/primitive/tensorize.ts";
 export { defaultPipeline } from "./runtime/function.ts";
 export type { ChangePipeline } from "./runtime/prepare.ts";

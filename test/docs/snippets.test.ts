@@ -1,9 +1,9 @@
 /** Every `ts` block of the documentation type-checks and runs; a block may use the files that earlier ones wrote. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { readText, root, trackedFiles } from "../meta/repository.ts";
-import { snippetsOf, Workshop } from "./snippets.ts";
+import { type Outcome, snippetsOf, Workshop } from "./snippets.ts";
 
 const pages = trackedFiles().filter((path) => path.endsWith(".md"));
 const workshop = new Workshop();
@@ -22,8 +22,20 @@ describe("TypeScript in the documentation", () => {
   test("type-checks", async () => {
     expect(await workshop.typeCheck()).toBe("");
   });
-  test.each(runnable)("$file:$line runs", async ({ name }) => {
-    expect(await workshop.run(name)).not.toMatch(/undefined|NaN/);
+  // Pages of a folder share a process: starting one takes longer than most pieces do.
+  const folderOf = (s: { readonly file: string }): string => s.file.split("/")[0]!;
+  const folders = [...new Set(runnable.map(folderOf))];
+  describe.each(folders)("%s", (folder) => {
+    const pieces = runnable.filter((s) => folderOf(s) === folder);
+    let outcomes: ReadonlyMap<string, Outcome>;
+    beforeAll(async () => {
+      outcomes = await workshop.runAll(pieces.map((s) => s.name));
+    }, 120_000);
+    test.each(pieces)("$file:$line runs", ({ name }) => {
+      const { printed, error } = outcomes.get(name)!;
+      expect(error).toBe(undefined);
+      expect(printed).not.toMatch(/undefined|NaN/);
+    });
   });
 });
 

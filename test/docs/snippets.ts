@@ -38,6 +38,31 @@ export function snippetsOf(file: string): Snippet[] {
   return found;
 }
 
+/** What became of one file: what it printed, and the error that ended it. */
+export interface Outcome {
+  readonly printed: string;
+  readonly error?: string;
+}
+/** The program that runs the files of its command line and prints what became of them as its last line. */
+const runAllSource = `
+const outcomes: Record<string, { printed: string; error?: string }> = {};
+const log = console.log;
+for (const file of process.argv.slice(2)) {
+  const lines: string[] = [];
+  console.log = (...parts: unknown[]) => void lines.push(parts.map(String).join(" "));
+  let error: string | undefined;
+  try {
+    await import("./" + file);
+  } catch (e) {
+    error = e instanceof Error ? (e.stack ?? e.message) : String(e);
+  }
+  outcomes[file] = { printed: lines.join("\\n"), ...(error === undefined ? {} : { error }) };
+}
+console.log = log;
+process.stdout.write("\\n" + JSON.stringify(outcomes) + "\\n", () => process.exit(0));
+export {};
+`;
+
 /** A folder from which "tilewright" is this checkout's sources, as if it were installed. */
 export class Workshop {
   readonly folder = mkdtempSync(join(tmpdir(), "tilewright-docs-"));
@@ -67,6 +92,13 @@ export class Workshop {
   async run(file: string, args: readonly string[] = []): Promise<string> {
     const tsx = join(root, "node_modules", "tsx", "dist", "cli.mjs");
     return (await this.#node([tsx, file, ...args])).stdout;
+  }
+  /** Runs files of this folder one after the other in one process; gives what each printed, or how it failed. */
+  async runAll(files: readonly string[]): Promise<ReadonlyMap<string, Outcome>> {
+    this.write("run-all.ts", runAllSource);
+    const printed = await this.run("run-all.ts", files);
+    const last = printed.trimEnd().split("\n").at(-1)!;
+    return new Map(Object.entries(JSON.parse(last) as Record<string, Outcome>));
   }
   /** The complaints of the type checker about the files of this folder. */
   async typeCheck(): Promise<string> {
