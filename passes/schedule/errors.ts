@@ -13,6 +13,8 @@ export interface Refusal {
   /** What the rule demands. */
   readonly demand: string;
   readonly violation: Violation;
+  /** What the primitive was given. */
+  readonly args: object;
 }
 
 /** The error for a primitive that refused; `code` is `primitive/rule`. */
@@ -29,7 +31,8 @@ export function refused(program: Program, r: Refusal): ScheduleError {
     because,
     ...(instead === undefined ? {} : { instead }),
   });
-  return new ScheduleError(code, text, { rule, because, instead, step: r.step, at, demand: r.demand });
+  const { primitive, step, demand, args } = r;
+  return new ScheduleError(code, text, { rule, because, instead, step, at, demand, primitive, args });
 }
 /** The error for a name or handle that stands for nothing, or for several things. */
 export function unknownHandle(rule: string, because: string, instead: string | undefined, step: number): ScheduleError {

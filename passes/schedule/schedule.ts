@@ -8,7 +8,7 @@ import { type ArgsOf, argsFor, type FaceOf, type PrimitiveName, primitives, type
 import { copiedArguments, handlesIn, mapHandles, sameArguments, shapeFault } from "./arguments.ts";
 import { overlappingBlock } from "./contracts.ts";
 import { refused, unknownHandle } from "./errors.ts";
-import { type Fate, fateOf } from "./fate.ts";
+import { type Fate, fateOf, insteadOf } from "./fate.ts";
 import { brokenLoop, hasLoopsAtOnce } from "./independence.ts";
 import { describeDependence, describeMeeting } from "./legality.ts";
 import { type Level, levelsOf } from "./levels.ts";
@@ -16,6 +16,7 @@ import { type TiledLoops, tile } from "./library/tile.ts";
 import { boundaryViolation, insideOneBlock } from "./nested.ts";
 import type { SplitOptions, Tail } from "./primitive/split.ts";
 import { brokenIntrinsic, hasTensorized } from "./primitive/tensorize.ts";
+import { patternText } from "./pattern.ts";
 import type { BlockRef, LoopRef, Rewritten, Violation } from "./primitive.ts";
 import { type NestPrintOptions, printNest } from "./print.ts";
 import {
@@ -53,6 +54,8 @@ import {
   type TraceStep,
 } from "./trace.ts";
 import { blockRef, blocksIn, findBlock, findLoop, loopRef, loopsAround } from "./tree.ts";
+import { viewOf } from "./view.ts";
+import { viewPage } from "./view-page.ts";
 import { alternativeLines, alternativesOf, type Explanation } from "./why.ts";
 
 /** What a primitive gives, its handles as cursors. */
@@ -166,6 +169,10 @@ export class Schedule implements Walked {
   levels(caches?: Caches): Level[] {
     return levelsOf(this.func, caches);
   }
+  /** One HTML page with the nest before and after each step: `writeFileSync("schedule.html", s.toHtml())`. */
+  toHtml(title?: string): string {
+    return viewPage(viewOf(this.#func, this.#states, this.#trace.steps), title);
+  }
   /** A schedule that goes on from here on its own. */
   fork(): Schedule {
     const copy = new Schedule(this.#states[0]!, { func: this.#func, decisions: this.#decisions });
@@ -252,7 +259,7 @@ export class Schedule implements Walked {
   }
   /** The error for a pattern that nothing matches. */
   noMatch(pattern: Pattern, candidates: readonly { readonly name: string }[]): never {
-    this.#unknown("match of", typeof pattern === "string" ? JSON.stringify(pattern) : patternText(pattern), candidates);
+    this.#unknown("match of", patternText(pattern), candidates);
   }
   #step(): number {
     return this.#trace.steps.length + 1;
@@ -427,7 +434,7 @@ export class Schedule implements Walked {
     const { rule } = violation;
     const demand = commonRules[rule] ?? rowNamed(primitive)!.primitive.rules[rule]!;
     const call = callText({ primitive, args: namesOf(args) });
-    return refused(this.program, { primitive, call, step: this.#step(), demand, violation });
+    return refused(this.program, { primitive, call, step: this.#step(), demand, violation, args });
   }
   /** Splits a loop into two (`factor` is the inner extent) or more. @see primitive/split.ts */
   split(loop: LoopRef, options: { readonly factor: number; readonly tail: "peel" }): LoopCursor[];
@@ -458,15 +465,6 @@ function overlapViolation(program: Program): Violation | undefined {
     at: blockRef(block),
   };
 }
-const insteadOf = ({ now }: Fate): string | undefined =>
-  now.length > 0 ? `use ${now.map((h) => h.name).join(" or ")}` : undefined;
-const patternText = (p: object): string =>
-  `{ ${Object.entries(p)
-    .map(
-      ([k, v]) =>
-        `${k}: ${typeof v === "object" && "name" in v ? v.name : v instanceof RegExp ? v : JSON.stringify(v)}`,
-    )
-    .join(", ")} }`;
 const named = (p: Program, name: string): PrimFunc | undefined => p.functions.find((f) => f.name === name);
 
 for (const name of Object.keys(primitives) as PrimitiveName[]) {

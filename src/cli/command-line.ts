@@ -8,10 +8,16 @@ import { imageFits, imageLayouts, normalizations } from "./image-input.ts";
 import { collectInput, collectShape, numberList, oneOf, positiveNumber, realNumber, wholeNumber } from "./options.ts";
 import { type CommonOptions, openTerminal, type Terminal } from "./terminal.ts";
 import { emissions } from "./verbs/compile-options.ts";
+import { nestDetails, scheduleEmissions } from "./verbs/schedule-options.ts";
 import { packageVersion } from "./version.ts";
 
-/** What a verb does: gives the exit status. */
-type Verb<O> = (argument: string, options: O, terminal: Terminal) => Promise<number>;
+/** What a verb does with its first argument, its options and its other arguments: gives the exit status. */
+type Verb<O> = (
+  argument: string,
+  options: O,
+  terminal: Terminal,
+  others: readonly (string | undefined)[],
+) => Promise<number>;
 
 /** Runs a command line (without `node` and the script) and gives its exit status. */
 export async function runCommandLine(argv: readonly string[]): Promise<number> {
@@ -58,6 +64,7 @@ class CommandLine {
     this.#run();
     this.#verify();
     this.#bench();
+    this.#schedule();
     this.#doctor();
     this.#targets();
     this.#cache();
@@ -103,7 +110,9 @@ class CommandLine {
       if (command.registeredArguments[0]?.name() === "model") this.modelPath = argument;
       this.terminal.detail(`tilewright ${packageVersion()}: ${command.name()} ${argument}`.trimEnd());
       const verb = await load();
-      this.status = await verb(argument, options, this.terminal);
+      // Commander appends the options and the command.
+      const others = parts.slice(1, -2) as (string | undefined)[];
+      this.status = await verb(argument, options, this.terminal, others);
     });
   }
 
@@ -160,6 +169,31 @@ class CommandLine {
       .option("--profile <file>", "writes a trace for chrome://tracing or Perfetto")
       .option("--repeats <n>", "runs that are timed", wholeNumber("--repeats", 1, 1_000_000), 50);
     this.#calls(command, async () => (await import("./verbs/bench.ts")).bench);
+  }
+
+  #schedule(): void {
+    const command = this.#verb("schedule", "Schedules the loops of a file with a script, shows and runs them.")
+      .argument("<file>", ".loop file: a program as text")
+      .argument("[script]", "TypeScript or JavaScript; its default export is called with the schedule")
+      .addOption(
+        new Option("--print <list>", `what to show beside the loops: ${nestDetails.join(",")}`).argParser(
+          (text: string) => text.split(",").map(oneOf("--print", nestDetails)),
+        ),
+      )
+      .option("--replay <file>", "applies a trace first (JSON of --trace)")
+      .option("--trace <file>", "writes the steps: .json, or .ts as a script of this verb")
+      .option("--html <file>", "writes a page with the nest before and after each step")
+      .addOption(
+        new Option("--emit <what>", `writes it instead of the nest: ${scheduleEmissions.join(", ")}`).argParser(
+          oneOf("--emit", scheduleEmissions),
+        ),
+      )
+      .option("-o, --output <file>", "where --emit writes to")
+      .option("--run", "runs it, compares with the unscheduled program, prints time and GFLOP/s")
+      .option("--func <name>", "the function to schedule; the first if absent")
+      .option("--target <name>", "what to compile for and whose caches --print speaks of; host if absent")
+      .option("--threads <n>", "threads of --run; 1 if absent", wholeNumber("--threads", 1, 1024));
+    this.#calls(command, async () => (await import("./verbs/schedule.ts")).scheduleVerb);
   }
 
   #doctor(): void {

@@ -54,7 +54,9 @@ export function reportError(error: unknown, terminal: Terminal, scene: ErrorScen
   const family = error instanceof TilewrightError ? error.name : "InternalError";
   const bundle = exitCode === exitCodes.internal ? writeBundle(shown, scene) : undefined;
   const { errorColors: colors } = terminal;
-  const block = [`${colors.red(colors.bold(family))} [${code}]: ${shown.message}`];
+  // What schedules refuse with begins with its family and code, because it is read without a command around it, too.
+  const message = shown.message.replace(`${family} [${code}]: `, "");
+  const block = [`${colors.red(colors.bold(family))} [${code}]: ${message}`];
   if (bundle) block.push(`this is a bug of Tilewright; what is needed to reproduce it lies in ${bundle}`);
   if (terminal.verbose && shown.stack) block.push(colors.dim(shown.stack));
   process.stderr.write(`${block.join("\n")}\n`);

@@ -77,7 +77,7 @@ export function feedsFor(
 }
 
 /** Makes tensors: floats in [-1, 1), integers from 0 to 9, booleans both ways. The same seed gives the same values. */
-function filler(fill: Fill, seed: number): (port: Port) => Tensor {
+export function filler(fill: Fill, seed: number): (port: Port) => Tensor {
   const generator = xoroshiro128plus(seed);
   const unit = (): number => (generator.next() >>> 0) / 2 ** 32;
   return ({ type, dims }) => {

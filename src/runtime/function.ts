@@ -123,16 +123,33 @@ export class NativeFunction {
 export const defaultPipeline = (target: string | Target = "host"): Pipeline<"loops", "tasks"> =>
   loweringPipeline(resolveTarget(target));
 
-/** Compiles a schedule (or a program) with one function to native code. */
-export async function build(what: Schedule | Program, options: BuildOptions = {}): Promise<NativeFunction> {
+function lowered(what: Schedule | Program, target: Target, options: BuildOptions) {
   const program = what instanceof Schedule ? what.program : what;
-  const func = program.functions[0];
-  invariant(func, "a program to build has a function");
-  const target = resolveTarget(options.target ?? "host");
   const chosen = options.pipeline ?? defaultPipeline(target);
   const passes = checksOf(options.checks) === "bounds" ? withBoundsChecks(chosen) : chosen;
-  const lowered = passes.run(program, { target, options: {}, instruments: environmentInstruments() });
-  const { text, functions } = emitLlvm(lowered, codegenTarget(target));
+  const tasks = passes.run(program, { target, options: {}, instruments: environmentInstruments() });
+  return { program, ...emitLlvm(tasks, codegenTarget(target)) };
+}
+
+/** The LLVM IR or assembly that `build` compiles a schedule to. */
+export async function compiledText(
+  what: Schedule | Program,
+  options: BuildOptions,
+  as: "llvm" | "asm",
+): Promise<string> {
+  const target = resolveTarget(options.target ?? "host");
+  const { text } = lowered(what, target, options);
+  if (as === "llvm") return text;
+  const assembly = { irText: text, options: { ...nativeOptions(target), emit: "assembly" as const } };
+  return Buffer.from(await sharedPool().compile(assembly)).toString();
+}
+
+/** Compiles a schedule (or a program) with one function to native code. */
+export async function build(what: Schedule | Program, options: BuildOptions = {}): Promise<NativeFunction> {
+  const target = resolveTarget(options.target ?? "host");
+  const { program, text, functions } = lowered(what, target, options);
+  const func = program.functions[0];
+  invariant(func, "a program to build has a function");
   const signature = functions[0]!;
   const texts = [text, ...(signature.checks.length > 0 ? [boundsRecordIr()] : [])];
   const objects = await Promise.all(
