@@ -8,11 +8,11 @@ import type { VarId } from "../../../ir/support/ids.ts";
 import { invariant } from "../../../ir/support/invariant.ts";
 import { type BlockRef, definePrimitive, type Violation } from "../primitive.ts";
 import { blockRef, loopsAround, outermostBlocksIn, pathToBlock } from "../tree.ts";
-import { blockAccesses, collectAccesses, iterRanges } from "./support-access.ts";
-import { boxesDisjoint } from "./support-box.ts";
+import { blockAccesses, collectAccesses, iterRanges, limitsOf, rangesOf } from "./support-access.ts";
+import { boxesDisjoint, boxOf } from "./support-box.ts";
 import { blockBox, readRegionsOf, roleOf } from "./support-buffer.ts";
 import { strayGuard } from "./support-guard.ts";
-import { exprOf, keyOf, linearOf, type Ranges, simplifyCondition, simplifyIndex } from "./support-linear.ts";
+import { conjuncts, exprOf, keyOf, linearOf, type Ranges, simplifyCondition, simplifyIndex } from "./support-linear.ts";
 import { pathToAllocation, rewriteAt, type Solution, solveAccess, valueAt } from "./support-nest.ts";
 
 export interface ComputeInlineArgs {
@@ -26,6 +26,7 @@ const rules = {
   "point-write":
     "each written coordinate is a constant, or one iteration variable plus a constant (or its quotient and remainder)",
   guard: "the predicate of the block is a tail guard",
+  "whole-domains": "where several blocks write the buffer, each runs over the whole domains of its variables",
   consumed: "a block reads the buffer, and every reader is a block after the writers",
   "inputs-unchanged": "nothing after the block writes what it reads",
 };
@@ -64,6 +65,14 @@ function plan(program: Program, args: ComputeInlineArgs): Plan | Refusal {
     if (isRefusal(w)) return w;
     writers.push(w);
   }
+  // Which of them writes an element is told by their domains.
+  const partial = writers.length > 1 && writers.find((w) => !runsWhole(program, w.block));
+  if (partial)
+    return {
+      rule: "whole-domains",
+      because: `${partial.block.name} runs over a part of its domain, and others write ${buffer.name} too`,
+      at: blockRef(partial.block),
+    };
   const loads = collectAccesses(path.func.body, (id) => id === buffer.id).filter((a) => a.kind === "load");
   const consumers = [...new Set(loads.map((a) => a.block))].filter((b) => b !== undefined);
   const lastWriter = Math.max(...writing.map((w) => blocks.indexOf(w)));
@@ -101,6 +110,17 @@ function writerOf(program: Program, b: Block, buffer: Buffer): Writer | Refusal 
   if (strayGuard(b, loopsAround(program, b.id), { outer: new Map() }))
     return { rule: "guard", because: `the predicate of ${b.name} is not the tail guard of a split`, at };
   return { block: b, store, solution };
+}
+/** Whether the loops meet every value of every variable of a block, and no two variables move together. */
+function runsWhole(program: Program, b: Block): boolean {
+  const ranges = rangesOf(loopsAround(program, b.id));
+  const box = boxOf(b.bindings, ranges, ranges, limitsOf(conjuncts(b.predicate), ranges, ranges));
+  const isWhole = ({ min, extent }: (typeof box.spans)[number] & object, n: number): boolean =>
+    min.terms.size === 0 && min.constant <= 0 && min.constant + extent >= n;
+  return (
+    box.exact &&
+    box.spans.every((s, k) => s !== undefined && isWhole(s, constantValue(b.iterVars[k]!.extent) ?? Infinity))
+  );
 }
 /** A block after `b` that may overwrite what `b` reads. */
 export function changedInput(blocks: readonly Block[], b: Block): Block | undefined {

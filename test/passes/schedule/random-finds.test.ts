@@ -1,6 +1,6 @@
 /** What random schedules of random programs have found: the smallest program that showed it. */
 import { expect, test } from "vitest";
-import { cast, mul } from "../../../ir/expr/build.ts";
+import { add, cast, mul } from "../../../ir/expr/build.ts";
 import type { Expr } from "../../../ir/expr/expr.ts";
 import { program as programOf } from "../../../ir/loop/build.ts";
 import { ComputeBuilder, sum } from "../../../ir/loop/compute.ts";
@@ -89,6 +89,19 @@ test("a partitioned copy no longer names what its tail does not read", () => {
   s.reverseComputeInline(s.block("P_pad_copy"));
   assertWellFormed(s.program);
   keepsValues(program, s, 4);
+});
+test("of two blocks that write a buffer, each is inlined where it runs", () => {
+  const b = new ComputeBuilder(new IdSource());
+  const A = b.param("A", "int32", [8], "input");
+  const B = b.compute("B", "int32", [7], (i) => add(A.at(i!), A.at(add(i!, 1))));
+  const C = b.compute("C", "int32", [5], (i) => add(B.at(i!), B.at(add(i!, 2))));
+  const program = b.finish("slid", [C]);
+  const s = new Schedule(program);
+  const head = s.slideAt(s.block("B"), s.loopAt("C", 0));
+  s.computeAt(s.cacheRead(head, "A", "stack"), s.loops(head)[0]!);
+  const refusal = s.probe("computeInline", { block: head });
+  expect([refusal?.rule, refusal?.at?.name]).toEqual(["whole-domains", "B_head"]);
+  keepsValues(program, s);
 });
 
 describeNative("on this machine", () => {
