@@ -86,6 +86,24 @@ function reshapeTranspose(m: Maker): Built {
   const F = m.b.compute("Fl", m.type, [a * b], (i) => pointwise(m, [T.at(floordiv(i!, a), floormod(i!, a))]));
   return { outputs: [F], roundings: 24 };
 }
+/** One tensor backwards, or every other element of it. */
+function strided(m: Maker): Built {
+  const [a, b, step] = [m.n(), m.n(), m.r.int(1, 3)];
+  const A = maybePrologue(m, m.b.param("A", m.type, [a, b * step], "input"));
+  const back = m.r.chance(0.5);
+  const C = m.b.compute("C", m.type, [a, b], (i, j) => A.at(back ? sub(a - 1, i!) : i!, mul(j!, step)));
+  return { outputs: [maybeEpilogue(m, C)], roundings: 24 };
+}
+/** Two tensors in turn, element by element or half by half. */
+function interleave(m: Maker): Built {
+  const [a, n] = [m.n(), m.n()];
+  const A = maybePrologue(m, m.b.param("A", m.type, [a, n], "input"));
+  const B = m.b.param("B", m.type, [a, n], "input");
+  const C = m.b.declare("C", m.type, [a, 2 * n]);
+  m.b.write(C, "even", [a, n], (i, j) => ({ at: [i!, mul(j!, 2)], value: A.at(i!, j!) }));
+  m.b.write(C, "odd", [a, n], (i, j) => ({ at: [i!, add(mul(j!, 2), 1)], value: B.at(i!, sub(n - 1, j!)) }));
+  return { outputs: [maybeEpilogue(m, C)], roundings: 24 };
+}
 /** A choice by a condition over indices that no interval describes. */
 function oddChoice(m: Maker): Built {
   const [a, b] = [m.n(), m.n()];
@@ -127,6 +145,8 @@ export const indexed = [
   pad,
   pad,
   reshapeTranspose,
+  strided,
+  interleave,
   oddChoice,
   oddWrites,
   triangular,

@@ -33,8 +33,10 @@ export interface Built {
   readonly roundings: number;
 }
 
-/** 1, primes, powers of two and what lies beside them. */
-export const extents = [1, 2, 3, 4, 5, 7, 8, 9, 11, 12, 13, 16, 17];
+/** 1, primes, powers of two and what lies beside them; now and then more than fills a vector of bytes. */
+const extents = [1, 2, 3, 4, 5, 7, 8, 9, 11, 12, 13, 16, 17];
+const longExtents = [23, 31, 32, 33, 64, 67];
+export const someExtent = (r: Random): number => r.pick(r.chance(0.04) ? longExtents : extents);
 export const floatTypes: readonly ScalarType[] = ["float32", "float32", "float64", "float16", "bfloat16"];
 /** Every type of the IR, the common ones more often. */
 export const types: readonly ScalarType[] = [...scalarTypes, "float32", "float32", "float32", "int32", "int8"];

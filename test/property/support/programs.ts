@@ -7,7 +7,7 @@ import { IdSource } from "../../../ir/support/ids.ts";
 import { indexSimplifier } from "../../../passes/simplify/index.ts";
 import { dense } from "./dense.ts";
 import { indexed } from "./indexed.ts";
-import { type Built, extents, type Maker, types } from "./makers.ts";
+import { type Built, type Maker, someExtent, types } from "./makers.ts";
 import type { Random } from "./random.ts";
 import { staged } from "./stages.ts";
 
@@ -42,7 +42,7 @@ function functionOf(r: Random, ids: IdSource, suffix: string): Sample {
   const make = r.pick(makers);
   const b = new ComputeBuilder(ids, indexSimplifier);
   const type: ScalarType = r.pick(types);
-  const { outputs, roundings } = make({ r, b, type, n: () => r.pick(extents) });
+  const { outputs, roundings } = make({ r, b, type, n: () => someExtent(r) });
   const math: MathPolicy = r.chance(0.3) ? "strict" : "default";
   return { kind: make.name, program: b.finish(`${make.name}${suffix}`, outputs, { math }), roundings };
 }

@@ -54,6 +54,17 @@ function windows(m: Maker): Built {
   });
   return { outputs: [t], roundings: 32 };
 }
+/** One stage that two others read in windows of their own, and what comes of both. */
+function diamond(m: Maker): Built {
+  const [rows, n] = [m.n(), m.n()];
+  const A = m.b.param("A", m.type, [rows, n + 2], "input");
+  const T = m.b.compute("T", m.type, [rows, n + 2], (i, j) => pointwise(m, [A.at(i!, j!)]));
+  const at = (): number => m.r.int(0, 2);
+  const L = m.b.compute("L", m.type, [rows, n], (i, j) => joined(m, T.at(i!, add(j!, at())), T.at(i!, j!)));
+  const R = m.b.compute("R", m.type, [rows, n], (i, j) => joined(m, T.at(i!, add(j!, at())), A.at(i!, j!)));
+  const D = m.b.compute("D", m.type, [rows, n], (i, j) => joined(m, L.at(i!, j!), R.at(i!, j!)));
+  return { outputs: m.r.chance(0.3) ? [D, L] : [D], roundings: 40 };
+}
 /** Time steps in place of time in memory: each row from the row before. */
 function timeSteps(m: Maker): Built {
   const [steps, n] = [m.r.int(1, 6), m.r.int(3, 11)];
@@ -233,6 +244,8 @@ export const staged = [
   stencil,
   windows,
   windows,
+  diamond,
+  diamond,
   timeSteps,
   chain,
   chain,
