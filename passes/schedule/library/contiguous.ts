@@ -6,6 +6,7 @@ import type { Block, IterVar } from "../../../ir/loop/program.ts";
 import { childExprs, visitStmt } from "../../../ir/loop/traverse.ts";
 import type { VarId } from "../../../ir/support/ids.ts";
 import { toAffine } from "../../analysis/affine.ts";
+import { linearForm } from "../../lower/linear.ts";
 import type { BlockRef, LoopRef } from "../primitive.ts";
 import type { Schedule } from "../schedule.ts";
 
@@ -41,10 +42,8 @@ export function strideAlong({ buffer, indices }: Access, v: VarId): number | und
   }
   return Number.isNaN(stride) ? undefined : stride;
 }
-/** Whether `outer` continues `inner` in every access: its stride is the inner extent times the inner stride. */
-function continues(accesses: readonly Access[], outer: IterVar, inner: IterVar): boolean {
-  const extent = constantValue(inner.extent);
-  if (extent === undefined) return false;
+/** Whether a loop along `outer` continues one of `extent` iterations along `inner` in every access. */
+function continues(accesses: readonly Access[], outer: IterVar, inner: IterVar, extent: number): boolean {
   return accesses.every((a) => {
     const [o, i] = [strideAlong(a, outer.var.id), strideAlong(a, inner.var.id)];
     return o !== undefined && i !== undefined && o === extent * i;
@@ -57,12 +56,15 @@ export function walksLine(block: Block, v: IterVar): boolean {
   const rank = Math.max(...operands.map((a) => a.indices.length));
   return operands.some((a) => a.indices.length === rank && Math.abs(strideAlong(a, v.var.id) ?? 0) === 1);
 }
-/** The iteration variable that a loop is, when it is one. */
-export const variableOf = (block: Block, loop: LoopRef): IterVar | undefined =>
-  block.iterVars.find((_, i) => {
-    const e = block.bindings[i]!;
-    return e.kind === "var" && e.id === loop.id;
-  });
+/** The one iteration variable that grows by one with a loop, and with it alone of all variables. */
+export function variableOf(block: Block, loop: LoopRef): IterVar | undefined {
+  const moved = block.iterVars.filter((_, i) => freeVars(block.bindings[i]!).has(loop.id));
+  const [v] = moved;
+  if (!v || moved.length > 1) return undefined;
+  const { terms } = linearForm(block.bindings[block.iterVars.indexOf(v)]!);
+  const own = terms.filter((t) => freeVars(t.atom).has(loop.id));
+  return own.length === 1 && own[0]!.atom.kind === "var" && own[0]!.coefficient === 1 ? v : undefined;
+}
 
 /** Fuses the innermost loops of a block, not those above depth `from`, as far as all accesses walk on through them. */
 export function fuseContiguous(s: Schedule, ref: BlockRef, from = 0): LoopRef {
@@ -74,7 +76,7 @@ export function fuseContiguous(s: Schedule, ref: BlockRef, from = 0): LoopRef {
   let inner = loops[first]!;
   while (first > from) {
     const [outer, last] = [variables[first - 1], variables[first]];
-    if (!outer || !last || outer.kind !== last.kind || !continues(accesses, outer, last)) break;
+    if (!outer || !last || outer.kind !== last.kind || !continues(accesses, outer, last, s.extent(inner)!)) break;
     first--;
     inner = s.fuse(loops[first]!, inner);
   }

@@ -30,11 +30,12 @@ export function reduction(s: Schedule, block: BlockRef | string, options: Recipe
   const lane = spatial.at(-1);
   const variable = lane && variableOf(s.describe(ref), lane);
   const columns = variable && s.extent(lane)! >= 4 && walksLine(s.describe(ref), variable);
-  const parts = from === 0 && spatial.length === 0 && threads > 1 ? partial(s, ref, reduced, threads) : undefined;
+  const one = spatial.every((l) => s.extent(l) === 1);
+  const parts = from === 0 && one && threads > 1 ? partial(s, ref, reduced, threads) : undefined;
   if (columns) reduceColumns(s, ref, spatial, reduced, machine.lanes);
   else reduceRows(s, parts ?? ref, reduced.length);
   if (from > 0) return;
-  const [outer] = s.loops(parts ?? ref);
+  const outer = s.loops(parts ?? ref).find((l) => s.extent(l) !== 1);
   if (outer && s.probe("parallel", { loop: outer }) === undefined)
     parallelOuter(s, [outer], threads, workOf(s.describe(parts ?? ref)) / (s.extent(outer) ?? 1));
 }
@@ -43,7 +44,7 @@ export function reduction(s: Schedule, block: BlockRef | string, options: Recipe
 export const workOf = (b: Block): number => b.iterVars.reduce((p, v) => p * (constantValue(v.extent) ?? 1), 1);
 
 /** The loops of a block, from depth `from` on, that drive its variables of a kind, in the order of the variables. */
-function ownLoops(s: Schedule, ref: BlockRef, kind: string, from: number): LoopRef[] {
+export function ownLoops(s: Schedule, ref: BlockRef, kind: string, from: number): LoopRef[] {
   const inner = s.loops(ref).slice(from);
   const block = s.describe(ref);
   const found = block.iterVars.flatMap((v, i) => {
@@ -94,12 +95,16 @@ function vectorizeWithInit(s: Schedule, ref: BlockRef, top: LoopRef, lane: LoopR
 /** Elements below which one thread reduces alone. */
 const worthParts = 200_000;
 
-/** Cuts a reduction of everything into a part for each thread; gives their block. */
+/** Cuts a reduction of everything into a part for each thread; gives their block, undefined where that may not be. */
 function partial(s: Schedule, ref: BlockRef, reduced: readonly LoopRef[], threads: number): BlockRef | undefined {
   if (workOf(s.describe(ref)) < worthParts) return undefined;
-  const k = fuseContiguous(s, ref, s.loops(ref).length - reduced.length);
-  const extent = s.extent(k)!;
-  if (extent % threads !== 0) return undefined;
-  const [part] = s.split(k, { factor: extent / threads, tail: "exact" });
-  return s.probe("rfactor", { loop: part, factorAxis: 0 }) === undefined ? s.rfactor(part, 0) : undefined;
+  const cut = (on: Schedule): LoopRef | undefined => {
+    const k = fuseContiguous(on, ref, on.loops(ref).length - reduced.length);
+    const extent = on.extent(k)!;
+    return extent % threads === 0 ? on.split(k, { factor: extent / threads, tail: "exact" })[0] : undefined;
+  };
+  const trial = s.fork();
+  const part = cut(trial);
+  if (!part || trial.probe("rfactor", { loop: part, factorAxis: 0 }) !== undefined) return undefined;
+  return s.rfactor(cut(s)!, 0);
 }

@@ -43,7 +43,7 @@ export function softmax(s: Schedule, last: BlockRef | string, options: RecipeOpt
 }
 
 /** The blocks that a block's operands come from, directly or not, in order of execution. */
-function stagesBefore(s: Schedule, last: BlockRef): BlockRef[] {
+export function stagesBefore(s: Schedule, last: BlockRef): BlockRef[] {
   const found = new Set<BlockRef["id"]>();
   const visit = (b: BlockRef): void => {
     for (const p of s.producers(b)) {

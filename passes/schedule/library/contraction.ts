@@ -1,0 +1,143 @@
+/** Matrix products and convolutions of programs written by hand: register tiles, and what surrounds them. */
+import { constantValue } from "../../../ir/expr/build.ts";
+import { freeVars } from "../../../ir/expr/traverse.ts";
+import type { Range } from "../../../ir/loop/program.ts";
+import type { BlockRef, LoopRef } from "../primitive.ts";
+import type { Schedule } from "../schedule.ts";
+import { parallelOuter } from "./common.ts";
+import { variableOf } from "./contiguous.ts";
+import { scheduleElementwiseBlock } from "./elementwise.ts";
+import { chooseRegisterTile, type RegisterTile } from "./plan.ts";
+import { contextOf, type RecipeOptions } from "./recipe.ts";
+import { ownLoops, reduction } from "./reduction.ts";
+import { epilogueOf, registerTile, type TilePlan } from "./register-tile.ts";
+import { transpose } from "./transpose.ts";
+
+/** What may be said of a tile; the default has the least modelled cycles (`plan.ts`). */
+export interface ContractionOptions extends RecipeOptions, Partial<RegisterTile> {
+  /** Reduction steps that are written out; default 8. */
+  readonly steps?: number;
+}
+export interface MatmulOptions extends ContractionOptions {
+  /** Whether the right-hand side is first copied into panels; default: where it exceeds the first cache. */
+  readonly pack?: boolean;
+}
+
+/**
+ * Schedules C[…, i, j] = Σ_k A[…, i, k] · B[…, k, j], and the element-wise block that alone reads C, if there is one.
+ *
+ * A tile of rows × vectors of columns accumulates in registers over all of k (`registerTile`); the rows of a tile share
+ * each vector of B, its columns each element of A. B is read along a column of tiles again and again, so a panel of as
+ * many columns as a tile has is laid out in the order in which the tile reads it (`cacheRead`, `transformLayout`): then
+ * every load is the next line of memory, and the panel stays in the second cache while all rows pass. Tiles run in
+ * parallel.
+ * @throws ScheduleError with the rule of a primitive
+ */
+export function matmul(s: Schedule, block: BlockRef | string, options: MatmulOptions = {}): void {
+  const ref = typeof block === "string" ? s.block(block) : block;
+  const [row, column] = s.loops(ref).slice(-3, -1);
+  if (!row || !column) {
+    reduction(s, ref, options);
+    return;
+  }
+  const plan = planOf(s, ref, row, column, options);
+  const width = plan.vectors * plan.lanes;
+  const [right] = operandsAlong(s, ref, column).filter((name) => !operandsAlong(s, ref, row).includes(name));
+  const bytes = 4 * s.extent(column)! * s.extent(s.loops(ref).at(-1)!)!;
+  const pack = options.pack ?? bytes > contextOf(options).machine.l1Bytes;
+  if (right !== undefined && pack && s.extent(column)! % width === 0) packPanels(s, ref, right, width, options);
+  tiled(s, ref, -2, -1, plan, options);
+}
+
+/**
+ * Schedules a convolution in any layout whose last axis is wide: Y[…, h, w, c] = Σ X[…, h + kh, w + kw, ci] · W[…, c],
+ * or Y[…, o, h, w] = Σ X[…, h + kh, w + kw] · W[o, …], and the element-wise block that alone reads Y, if there is one.
+ *
+ * The last axis makes the lanes. With channels last, the tile's points are pixels of a row, which share the vectors of
+ * weights. With pixels last, they are output channels, which share the vectors of input. The reduction runs in the order
+ * of its loops: put the axis that is longest, or along which the input is contiguous, last. Padding belongs into a block
+ * of its own before (`decomposePadding`, or a padded input), so that no load here has a condition.
+ * @throws ScheduleError with the rule of a primitive
+ */
+export function conv2d(s: Schedule, block: BlockRef | string, options: ContractionOptions = {}): void {
+  const ref = typeof block === "string" ? s.block(block) : block;
+  const spatial = ownLoops(s, ref, "spatial", 0);
+  const lane = spatial.at(-1)!;
+  // Which axis the operand that has no lanes is indexed by: pixels for channels last, channels for pixels last.
+  const shared = spatial.slice(0, -1).findLast((l) => {
+    const along = operandsAlong(s, ref, l);
+    return (s.extent(l) ?? 1) > 1 && !operandsAlong(s, ref, lane).some((name) => along.includes(name));
+  });
+  const point = shared ?? spatial.at(-2) ?? lane;
+  const at = spatial.findIndex((l) => l.id === point.id) - spatial.length;
+  tiled(s, ref, at, -1, planOf(s, ref, point, lane, options), options);
+}
+
+/**
+ * Schedules a depthwise convolution with channels last, Y[…, h, w, c] = Σ X[…, h + kh, w + kw, c] · W[kh, kw, c], and the
+ * element-wise block that alone reads it.
+ *
+ * Every channel has a window of its own, so nothing is shared between channels: a tile is one vector of channels by
+ * some pixels of a row, which share the window's weights; the whole window is written out, so that the compiler loads each
+ * vector of input once for all the pixels whose windows overlap in it. More than 14 pixels ran slower on large maps.
+ * @throws ScheduleError with the rule of a primitive
+ */
+export function depthwise(s: Schedule, block: BlockRef | string, options: ContractionOptions = {}): void {
+  const ref = typeof block === "string" ? s.block(block) : block;
+  const [pixel, channel] = ownLoops(s, ref, "spatial", 0).slice(-2) as [LoopRef, LoopRef];
+  const window = ownLoops(s, ref, "reduction", 0);
+  const points = Math.min(s.extent(pixel)!, 14);
+  const plan = planOf(s, ref, pixel, channel, { vectors: 1, points, steps: 16, ...options });
+  tiled(s, ref, -2, -1, plan, options);
+  for (const l of window) if (s.probe("unroll", { loop: l }) === undefined && s.extent(l)! <= 7) s.unroll(l);
+}
+
+/** Chooses what of a tile is not given. */
+function planOf(s: Schedule, ref: BlockRef, point: LoopRef, lane: LoopRef, options: ContractionOptions): TilePlan {
+  const { machine } = contextOf(options);
+  const extents = s.describe(ref).iterVars.map((v) => constantValue(v.extent) ?? 1);
+  const depth = ownLoops(s, ref, "reduction", 0).reduce((p, l) => p * s.extent(l)!, 1);
+  const outputs = extents.reduce((p, n) => p * n, 1) / depth;
+  const vectorBlocks = Math.ceil(s.extent(lane)! / machine.lanes);
+  const chosen = chooseRegisterTile(machine, {
+    vectorBlocks,
+    extent: s.extent(point)!,
+    depth,
+    outputBytes: 4 * outputs,
+  });
+  const { points = chosen.points, vectors = chosen.vectors, steps = 8 } = options;
+  return { points, vectors, steps, lanes: machine.lanes, point, lane };
+}
+/** Tiles the block's results along two of its stage's loops, counted from the end, and runs the tiles in parallel. */
+function tiled(s: Schedule, ref: BlockRef, point: number, lane: number, plan: TilePlan, options: RecipeOptions): void {
+  const work = plan.points * plan.vectors * plan.lanes;
+  const depth = ownLoops(s, ref, "reduction", 0).reduce((p, l) => p * s.extent(l)!, 1);
+  const stage = epilogueOf(s, ref);
+  const loops = s.loops(stage);
+  const outer = registerTile(s, stage, ref, { ...plan, point: loops.at(point)!, lane: loops.at(lane)! });
+  if (outer.length > 0) parallelOuter(s, outer, contextOf(options).threads, work * depth);
+}
+/** The operands that a loop of the block moves along, without its own results. */
+function operandsAlong(s: Schedule, ref: BlockRef, loop: LoopRef): string[] {
+  const block = s.describe(ref);
+  const v = variableOf(block, loop);
+  const own = new Set(block.writes.map((w) => w.buffer.id));
+  const moves = (ranges: readonly Range[]): boolean => ranges.some((r) => v && freeVars(r.min).has(v.var.id));
+  return block.reads.filter((r) => !own.has(r.buffer.id) && moves(r.ranges)).map((r) => r.buffer.name);
+}
+/** Copies the right-hand side into panels of `width` columns, k after k. */
+function packPanels(s: Schedule, ref: BlockRef, name: string, width: number, options: RecipeOptions): void {
+  const k = s.describe(ref).iterVars.find((v) => v.kind === "reduction")!;
+  const ranges = s.describe(ref).reads.find((r) => r.buffer.name === name)!.ranges;
+  const depth = ranges.findIndex((r) => freeVars(r.min).has(k.var.id));
+  const column = ranges.length - 1 === depth ? depth - 1 : ranges.length - 1;
+  const panels = s.cacheRead(ref, name, "global");
+  const batch = ranges.map((_, axis) => axis).filter((axis) => axis !== depth && axis !== column);
+  s.transformLayout(panels, s.describe(panels).writes[0]!.buffer.name, [
+    ...batch.map((axis) => ({ axis, divisor: 1 })),
+    { axis: column, divisor: width },
+    { axis: depth, divisor: 1 },
+    { axis: column, divisor: 1, modulus: width },
+  ]);
+  if (!transpose(s, panels, options)) scheduleElementwiseBlock(s, panels, contextOf(options));
+}
