@@ -23,7 +23,7 @@
  *     doubled along y               the curves of the coarser level (L1), and its result
  *     out                           the two nearest curves are gathered by pixel
  */
-import { build, compute, placeholder, type Scalar, type Schedule, schedule, type Tensor } from "tilewright";
+import { build, compute, placeholder, type Scalar, type Schedule, schedule } from "tilewright";
 import type { BlockRef, LoopRef } from "../passes/schedule/primitive.ts";
 
 /** Extents of the picture (multiples of 2^(levels - 1)), levels of the pyramids, remapped pictures. */
@@ -33,6 +33,7 @@ export interface Filter {
   readonly levels?: number;
   readonly curves?: number;
 }
+type Stage = ReturnType<typeof compute>;
 const epsilon = 0.01;
 /** Border of the luminance: what the border of level 1 reads beyond the picture. */
 const rim = 5;
@@ -80,8 +81,8 @@ export function localLaplacian({ width, height, levels = 8, curves = 8 }: Filter
   const remapped = compute("remapped", [height + 2 * rim, curves, width + 2 * rim], (y, k, x) =>
     remap(gray.at(y, x), k),
   );
-  const many: Tensor[] = [remapped];
-  const one: Tensor[] = [gray];
+  const many: Stage[] = [remapped];
+  const one: Stage[] = [gray];
   for (let j = 1; j < levels; j++) {
     const [above, aboveOne] = [many[j - 1]!, one[j - 1]!];
     const size = [rows(j) + 2 * border, columns(j) + 2 * border] as const;
@@ -101,7 +102,7 @@ export function localLaplacian({ width, height, levels = 8, curves = 8 }: Filter
   }
 
   // The collapse. Below the finest level a result has a border of 1, which the next finer one reads.
-  let result: Tensor | undefined;
+  let result: Stage | undefined;
   for (let j = levels - 1; j >= 0; j--) {
     const edge = j === 0 ? 0 : 1;
     const inner = j === 0 ? rim : border;
@@ -196,7 +197,7 @@ export function scheduleLocalLaplacian(filter: Filter, { strip = 32, lanes = 16 
   }
   for (let j = levels - 1; j > 0; j--) collapse(block(`out${j}`), j, rowOf(block(`out${j}`)));
   const output = block("output");
-  const [c, y, x] = s.loops(output) as [LoopRef, LoopRef, LoopRef];
+  const [c, y, x] = [s.loopAt(output, 0), s.loopAt(output, 1), s.loopAt(output, 2)];
   const [vector, lane] = s.split(x, { factor: lanes });
   s.reorder(y, vector, c, lane);
   s.computeAt(block("out0"), y);

@@ -15,7 +15,9 @@ import {
 import type { MathPolicy, Program } from "../ir/loop/program.ts";
 import { UsageError } from "../ir/support/errors.ts";
 import { IdSource } from "../ir/support/ids.ts";
+import { recurrenceOf } from "../passes/schedule/primitive/support-recurrence.ts";
 import { Schedule } from "../passes/schedule/schedule.ts";
+import { blocksIn } from "../passes/schedule/tree.ts";
 import { indexSimplifier } from "../passes/simplify/index.ts";
 
 /** A scalar expression with methods, as in `A.at(i, k).mul(B.at(k, j))`. */
@@ -96,6 +98,8 @@ export interface Tensor {
   readonly dims: readonly number[];
   at(...indices: Operand[]): Scalar;
   readonly definition?: (...indices: Scalar[]) => Scalar | ReduceCall;
+  /** The axis along which a scan runs in order. */
+  readonly order?: number;
 }
 /** What `sum`, `reduce` give; only as the whole value of a `compute`. */
 export interface ReduceCall {
@@ -118,13 +122,39 @@ export function compute(
 ): Tensor {
   return tensor(name, dims, type, value);
 }
-function tensor(name: string, dims: readonly number[], type: ScalarType, definition?: Tensor["definition"]): Tensor {
+/**
+ * Defines a tensor whose elements follow from earlier ones along `axis`, as running sums do. `value` gets the tensor
+ * itself and one index a dimension; it may read the tensor at smaller indices along the axis, and equal ones along the
+ * others.
+ *
+ * @throws UsageError `compute/axis`; when the program is made, `compute/scan` where `value` reads the tensor elsewhere
+ */
+export function scan(
+  name: string,
+  dims: readonly number[],
+  axis: number,
+  value: (self: Tensor, ...indices: Scalar[]) => Scalar,
+  type: ScalarType = "float32",
+): Tensor {
+  if (!Number.isInteger(axis) || axis < 0 || axis >= dims.length)
+    throw new UsageError("compute/axis", `${name} has ${dims.length} dimensions, there is no axis ${axis}`);
+  const self: Tensor = tensor(name, dims, type, (...indices) => value(self, ...indices), axis);
+  return self;
+}
+function tensor(
+  name: string,
+  dims: readonly number[],
+  type: ScalarType,
+  definition?: Tensor["definition"],
+  order?: number,
+): Tensor {
   for (const d of dims) positive(d, `shape of ${name}`);
   const self: Tensor = {
     name,
     type,
     dims,
     ...(definition ? { definition } : {}),
+    ...(order === undefined ? {} : { order }),
     at: (...indices) => {
       if (indices.length !== dims.length)
         throw new UsageError("compute/rank", `${name} has ${dims.length} dimensions, got ${indices.length} indices`);
@@ -185,8 +215,16 @@ class Elaboration {
         value: result.value.node(this),
       };
     };
+    if (t.order === undefined) {
+      this.#prepare(definition, t);
+      return this.builder.compute(t.name, t.type, t.dims, value);
+    }
+    const made = this.builder.declare(t.name, t.type, t.dims);
+    this.#tensors.set(t, made);
     this.#prepare(definition, t);
-    return this.builder.compute(t.name, t.type, t.dims, value);
+    const kinds = t.dims.map((_, d) => (d === t.order ? ("ordered" as const) : ("spatial" as const)));
+    this.builder.computeInto(made, t.name, value, { kinds });
+    return made;
   }
   /** Makes the tensors a definition reads before its own stage, so that stages stand in order. */
   #prepare(definition: NonNullable<Tensor["definition"]>, t: Tensor): void {
@@ -207,7 +245,13 @@ export function programOf(
     throw new UsageError("compute/output", "an output must be computed, not a placeholder");
   const e = new Elaboration();
   const stages = list.map((t) => e.tensor(t));
-  return e.builder.finish(options.name ?? list[0]!.name, stages, { ...(options.math ? { math: options.math } : {}) });
+  const program = e.builder.finish(options.name ?? list[0]!.name, stages, {
+    ...(options.math ? { math: options.math } : {}),
+  });
+  const stray = blocksIn(program).find((b) => b.iterVars.some((v) => v.kind === "ordered") && !recurrenceOf(b));
+  if (stray)
+    throw new UsageError("compute/scan", `${stray.name} reads itself elsewhere than at earlier places of its axis`);
+  return program;
 }
 
 /** Starts a schedule of the tensors' computation, or of a program. */

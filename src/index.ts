@@ -22,6 +22,7 @@ export {
   reduce,
   reduceAxis,
   type Scalar,
+  scan,
   schedule,
   sum,
   where,

@@ -11,7 +11,7 @@ import { freeVars } from "../../ir/expr/traverse.ts";
 import { allocate, seq } from "../../ir/loop/build.ts";
 import type { For, Program, Stmt } from "../../ir/loop/program.ts";
 import { mapBodies, mapChildStmts } from "../../ir/loop/traverse.ts";
-import type { BufferId } from "../../ir/support/ids.ts";
+import type { BufferId, VarId } from "../../ir/support/ids.ts";
 import {
   type Access,
   accessBox,
@@ -19,12 +19,14 @@ import {
   buffersOf,
   collectAccesses,
   iterRanges,
+  merged,
   rangesOf,
 } from "../schedule/primitive/support-access.ts";
-import { type Span, spanCovers, unionSpan } from "../schedule/primitive/support-box.ts";
+import { type Span, spanCovers, spanOf, unionSpan } from "../schedule/primitive/support-box.ts";
 import { remapBuffer } from "../schedule/primitive/support-buffer.ts";
 import { elementDomain, reducesOver, strayGuard } from "../schedule/primitive/support-guard.ts";
-import { addLinear, exprOf, linearOf, type Ranges } from "../schedule/primitive/support-linear.ts";
+import { addLinear, constantLinear, exprOf, linearOf, type Ranges } from "../schedule/primitive/support-linear.ts";
+import { recurrenceOf } from "../schedule/primitive/support-recurrence.ts";
 import { lowerBlocks } from "./lower-blocks.ts";
 
 /** The most bytes that a buffer in scope `register` may have. */
@@ -109,7 +111,8 @@ function isSetBefore(read: Access, before: readonly Access[], loop: For, outer: 
   if (!block) return false;
   const updates = blockAccesses(block, (x) => x === read.buffer.id).some((a) => a.init);
   if (updates && !reducesOver(block, new Set([loop.var.id, ...outer.keys()]), freeVars)) return true;
-  const needed = accessBox(read, outer);
+  if (continues(read, outer)) return true;
+  const needed = withinShape(accessBox(read, outer).spans, read.buffer);
   const written = before.flatMap((w) => {
     if (w.kind !== "store" || !w.block || w.block === block) return [];
     if (w.init && w.block.body.kind === "store" && reducesOver(w.block, new Set(outer.keys()), freeVars)) return [];
@@ -117,10 +120,29 @@ function isSetBefore(read: Access, before: readonly Access[], loop: For, outer: 
     const whole = box.exact && !strayGuard(w.block, w.loops, { outer, domain: readDomain(w, read) });
     return whole && box.spans.every((s) => s !== undefined) ? [box.spans as readonly Span[]] : [];
   });
-  return joined(written, outer).some((spans) =>
-    spans.every((s, d) => needed.spans[d] && spanCovers(s, needed.spans[d], outer)),
-  );
+  return joined(written, outer).some((spans) => spans.every((s, d) => needed[d] && spanCovers(s, needed[d], outer)));
 }
+/** What a state reads of itself: earlier instances have set it where all of them run, in order, in each iteration. */
+function continues(read: Access, outer: Ranges): boolean {
+  const block = read.block!;
+  const state = recurrenceOf(block);
+  if (state?.buffer.id !== read.buffer.id || strayGuard(block, read.loops, { outer })) return false;
+  const inner = rangesOf(read.loops);
+  const ranges = merged(outer, inner);
+  const own = block.bindings[block.iterVars.indexOf(state.ordered)]!;
+  const span = spanOf(linearOf(own, ranges), inner, ranges);
+  const drives = (e: Expr): VarId[] => [...freeVars(e)].filter((v) => inner.has(v));
+  const shared = block.bindings.some((e) => e !== own && drives(e).some((v) => freeVars(own).has(v)));
+  return !shared && span?.exact === true && span.min.terms.size === 0 && span.min.constant <= 0;
+}
+/** No element outside of a buffer is ever touched: spans end where its dimensions do. */
+const withinShape = (spans: readonly (Span | undefined)[], b: Buffer): (Span | undefined)[] =>
+  spans.map((s, d) => {
+    const whole = constantValue(b.shape[d]!);
+    if (!s || s.min.terms.size > 0 || whole === undefined) return s;
+    const min = Math.max(0, s.min.constant);
+    return { ...s, min: constantLinear(min), extent: Math.max(1, Math.min(s.min.constant + s.extent, whole) - min) };
+  });
 /** The boxes, and those that several of them make side by side. */
 function joined(boxes: readonly (readonly Span[])[], ranges: Ranges): (readonly Span[])[] {
   const result: (readonly Span[])[] = [];

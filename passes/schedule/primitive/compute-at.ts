@@ -1,5 +1,7 @@
 /** computeAt: a producer moves under a loop of its consumers. */
+import { constantValue } from "../../../ir/expr/build.ts";
 import type { Buffer } from "../../../ir/expr/expr.ts";
+import { freeVars } from "../../../ir/expr/traverse.ts";
 import { allocate, seq } from "../../../ir/loop/build.ts";
 import type { Block, For, PrimFunc, Program, Stmt } from "../../../ir/loop/program.ts";
 import { type BufferId, IdSource } from "../../../ir/support/ids.ts";
@@ -18,7 +20,7 @@ import {
 import { type Box, boxesDisjoint, type Span, spanOf, unionSpan } from "./support-box.ts";
 import { roleOf } from "./support-buffer.ts";
 import { strayGuard } from "./support-guard.ts";
-import { linearOf, type Ranges } from "./support-linear.ts";
+import { addLinear, constantLinear, linearOf, type Ranges } from "./support-linear.ts";
 import {
   axisOver,
   type DomainAxis,
@@ -34,6 +36,7 @@ import {
   solveTiles,
   spanFor,
 } from "./support-nest.ts";
+import { recurrenceOf } from "./support-recurrence.ts";
 
 export interface ComputeAtArgs {
   readonly block: BlockRef;
@@ -43,13 +46,14 @@ export interface ComputeAtArgs {
 export const producerRules = {
   found: "the block and the loop are part of the program",
   "before-loop": "the block stands before the loop's nest in the same sequence, alone in its own nest",
-  pure: "the block writes one buffer, and reads that only to update what its own init set",
+  pure: "the block writes one buffer, and reads that only to update what its own init set, or an earlier instance in order",
   complete: "the block's iteration variables run over their whole domains, and its predicate is a tail guard",
   "not-output": "the buffer that the block writes is no parameter of the function",
   consumer: "something under the loop reads what the block writes",
   "consumers-in-loop": "everything that reads what the block writes stands under the loop",
   "point-access":
     "each written coordinate is one spatial iteration variable plus a constant (or its quotient and remainder)",
+  "in-order": "an ordered block runs whole, or its instances follow the loop, in order and from the first",
   "inputs-unchanged": "nothing between the block and the loop, or in the loop's nest, writes what the block reads",
   "no-conflict": "nothing else from the block to the loop's nest writes the same elements",
   "private-buffer":
@@ -147,10 +151,22 @@ export function planProducer(
   const axes = solveDomain(producer, buffer.id, inside, site.outer);
   if (!axes)
     return { rule: "point-access", because: `cannot tell which instances of ${producer.name} write a region`, at };
+  const inOrder = orderedAxes(site, axes);
+  if (!inOrder)
+    return {
+      rule: "in-order",
+      because: `the instances of ${producer.name} that ${loop.var.name} needs do not begin with the first and follow it`,
+      at,
+    };
   const parallel = site.below.find((l) => l.loopKind !== "serial" && l.loopKind !== "unrolled");
   return (
     checkOrder(site, buffer.id, fork) ??
-    checkPrivate(path.func, site, buffer, parallel) ?? { ...site, axes, buffer, ...(parallel ? { parallel } : {}) }
+    checkPrivate(path.func, site, buffer, parallel) ?? {
+      ...site,
+      axes: inOrder,
+      buffer,
+      ...(parallel ? { parallel } : {}),
+    }
   );
 }
 const plan = remembered((program: Program, args: ComputeAtArgs) => planProducer(program, args));
@@ -175,10 +191,10 @@ function pureOutput(b: Block) {
   const stored = new Map(accesses.flatMap((a) => (a.kind === "store" ? [[a.buffer.id, a.buffer] as const] : [])));
   const [buffer] = stored.values();
   const reads = accesses.some((a) => a.kind === "load" && a.buffer.id === buffer?.id);
-  const ordered = b.iterVars.some((v) => v.kind === "ordered");
+  if (b.iterVars.some((v) => v.kind === "ordered")) return recurrenceOf(b)?.buffer;
   const reduces = b.iterVars.some((v) => v.kind === "reduction");
   const starts = b.init !== undefined || (!reduces && accesses.some((a) => a.init));
-  return stored.size === 1 && !ordered && (starts ? true : !reads && !reduces) ? buffer : undefined;
+  return stored.size === 1 && (starts ? true : !reads && !reduces) ? buffer : undefined;
 }
 function incompleteAxis(site: Site): string | undefined {
   const { producer, producerLoops, shared } = site;
@@ -206,7 +222,7 @@ export function solveDomain(
   outer: Ranges,
 ): DomainAxis[] | undefined {
   const domain = iterRanges(producer);
-  const spatial = producer.iterVars.filter((v) => v.kind === "spatial");
+  const spatial = producer.iterVars.filter((v) => v.kind !== "reduction");
   const store = blockAccesses(producer, (id) => id === buffer).filter((a) => a.kind === "store");
   const solution = solveAccess(store[0]!.indices, spatial, domain) ?? solveTiles(store, spatial, domain);
   if (!solution || reads.length === 0) return undefined;
@@ -222,11 +238,43 @@ export function solveDomain(
     const s = solution.get(v.var.id);
     const extent = domain.get(v.var.id)!.max + 1;
     if (s?.kind === "free" && extent > 1) return undefined;
-    const axis = axisOver(v, s && spanFor(s, box, extent, outer));
+    const span = s && spanFor(s, box, extent, outer);
+    // Of an ordered variable it matters where the need begins and ends, also beyond the domain.
+    const axis = v.kind === "ordered" && span ? { ...span, iter: v } : axisOver(v, span);
     if (!axis) return undefined;
     axes.push(axis);
   }
   return axes;
+}
+/**
+ * The axes with that of an ordered variable as its order demands: all instances, or, where the need moves on with the
+ * loop and begins with the first instance, those that each iteration adds. Undefined when neither can be told.
+ */
+function orderedAxes(site: Site, axes: readonly DomainAxis[]): DomainAxis[] | undefined {
+  const { loop } = site;
+  const follows = (a: DomainAxis): boolean => [...a.min.terms.values()].some((t) => freeVars(t.atom).has(loop.var.id));
+  const isOrdered = (a: DomainAxis): boolean => a.iter.kind === "ordered";
+  if (!axes.some(isOrdered)) return [...axes];
+  if (axes.some((a) => isOrdered(a) && follows(a)) && axes.some((a) => !isOrdered(a) && follows(a))) return undefined;
+  const result: DomainAxis[] = [];
+  for (const a of axes) {
+    const placed = isOrdered(a) ? (follows(a) ? addedBy(loop, a) : wholeAxis(a)) : a;
+    if (!placed) return undefined;
+    result.push(placed);
+  }
+  return result;
+}
+const wholeAxis = (a: DomainAxis): DomainAxis | undefined => axisOver(a.iter, undefined);
+/** The instances of an ordered variable that an iteration of a loop adds to those that earlier ones ran. */
+function addedBy(loop: For, a: DomainAxis): DomainAxis | undefined {
+  const [term, ...others] = [...a.min.terms.values()];
+  const start = constantValue(loop.min);
+  const inOrder = loop.loopKind === "serial" || loop.loopKind === "unrolled";
+  if (!inOrder || start === undefined || term?.atom.kind !== "var" || others.length > 0) return undefined;
+  const step = term.coefficient;
+  const shift = a.extent - step;
+  if (step < 1 || a.min.constant + step * start + shift > 0) return undefined;
+  return { ...a, min: addLinear(a.min, constantLinear(shift)), extent: step };
 }
 function checkOrder(site: Site, buffer: BufferId, fork: Fork): Refusal | undefined {
   const { producer, shared } = site;

@@ -22,6 +22,7 @@ export interface SlideAtArgs {
 }
 const rules = {
   ...producerRules,
+  "in-order": "no iteration variable of the block is ordered",
   "sliding-loops":
     "`over` is the loop or around it, in the nest that follows the block; both and those between run in order, always",
   "moving-window":
@@ -51,6 +52,13 @@ const plan = remembered((program: Program, args: SlideAtArgs): Plan | Refusal =>
   const band = bandOf(program, args);
   const move = planProducer(program, args, (_, buffer) => (band ? earlyReads(band, buffer) : []));
   if (isRefusal(move)) return move;
+  if (move.producer.iterVars.some((v) => v.kind === "ordered"))
+    return {
+      rule: "in-order",
+      because: `${move.producer.name} runs in order`,
+      instead: "computeAt: each iteration runs the instances that follow",
+      at: args.block,
+    };
   if (!band || !move.below.includes(band.loops[0]!))
     return {
       rule: "sliding-loops",

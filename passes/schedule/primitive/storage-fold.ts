@@ -26,10 +26,10 @@ const rules = {
   ...intermediateRules,
   "dim-range": "the dimension is one of the buffer's, and longer than the factor, which is at least 2",
   "one-loop":
-    "one serial loop, with what stands just before it, holds every use of the buffer, under serial loops that carry no value in it",
+    "one serial loop, with what stands beside it, holds every use of the buffer, under serial loops that carry no value in it",
   "moving-window":
-    "what an iteration of that loop uses of the dimension is a window that moves on by constant steps, and starts with or after what is used before the loop",
-  "window-fits": "the window, and what is used before the loop, is no longer than the factor",
+    "what an iteration of that loop uses of the dimension is a window that moves on by constant steps, and what is used before and after the loop fits to its ends",
+  "window-fits": "the window, and what is used before or after the loop, is no longer than the factor",
   "spatial-writes": "only spatial iteration variables choose what is written along the dimension",
 };
 type Rule = keyof typeof rules;
@@ -40,7 +40,8 @@ type Rule = keyof typeof rules;
 // and these only move on, e lies in the window of t' too; so does e', and two elements of one window that are equal
 // modulo the factor are the same. Hence nothing overwrites e while it is needed. What stands before the loop counts as
 // an iteration before the first, with a window of its own that is no longer than the factor and ends no later than the
-// first: an element of it that is used later lies in all windows up to then.
+// first: an element of it that is used later lies in all windows up to then. Likewise what stands after the loop uses a
+// window that begins no earlier than the last.
 // Blocks that write a circular buffer write one element several times, in order: their variables say so afterwards.
 function plan(program: Program, args: StorageFoldArgs): Intermediate | Violation<Rule> {
   const found = intermediateOf(program, args.block, args.buffer);
@@ -54,7 +55,7 @@ function plan(program: Program, args: StorageFoldArgs): Intermediate | Violation
   const loop =
     windowLoop(allocation.body, buffer, [...outside], (p) => (widthOf(p) ?? factor + 1) <= factor) ??
     windowLoop(allocation.body, buffer, [...outside], (p) => widthOf(p) !== undefined) ??
-    windowLoop(allocation.body, buffer, [...outside], (p) => p.before.length === 0);
+    windowLoop(allocation.body, buffer, [...outside], (p) => p.before.length + p.after.length === 0);
   if (!loop)
     return { rule: "one-loop", because: `no serial loop holds every use of ${buffer.name} with a moving window`, at };
   const width = widthOf(loop);
@@ -71,7 +72,7 @@ function plan(program: Program, args: StorageFoldArgs): Intermediate | Violation
       instead: `a factor of at least ${width}`,
       at: loopRef(loop.loop),
     };
-  const users = [...loop.before, loop.loop].flatMap(blocksIn);
+  const users = [...loop.before, loop.loop, ...loop.after].flatMap(blocksIn);
   const odd = users.find((b) => driving(b, buffer, dim).some((k) => k !== "spatial" && k !== "ordered"));
   if (odd)
     return {
@@ -84,46 +85,56 @@ function plan(program: Program, args: StorageFoldArgs): Intermediate | Violation
 interface Place {
   readonly loop: For;
   readonly around: readonly For[];
-  /** What stands before the loop and uses the buffer. */
+  /** What stands before and after the loop and uses the buffer. */
   readonly before: readonly Stmt[];
+  readonly after: readonly Stmt[];
 }
-/** The outermost serial loop that ends every use and for which `fits`. */
+type Beside = Pick<Place, "before" | "after">;
+/** The outermost serial loop for which `fits`, among those that hold every use but what stands beside them. */
 function windowLoop(
   s: Stmt,
   buffer: Buffer,
   around: readonly For[],
   fits: (p: Place) => boolean,
-  before: readonly Stmt[] = [],
+  beside: Beside = { before: [], after: [] },
 ): Place | undefined {
   const uses = (n: Stmt): boolean => collectAccesses(n, (id) => id === buffer.id).length > 0;
   if (s.kind === "for") {
     if (s.loopKind !== "serial") return undefined;
-    const here = { loop: s, around, before };
+    const here = { loop: s, around, ...beside };
     if (fits(here)) return here;
-    const closed = before.length === 0 && !carries(s, buffer.id, around);
+    const closed = beside.before.length + beside.after.length === 0 && !carries(s, buffer.id, around);
     return closed ? windowLoop(s.body, buffer, [...around, s], fits) : undefined;
   }
   if (s.kind !== "seq" && s.kind !== "allocate") return undefined;
   const users = childStmts(s).filter(uses);
-  const last = users.at(-1);
-  return last && windowLoop(last, buffer, around, fits, [...before, ...users.slice(0, -1)]);
+  for (const [k, user] of users.entries()) {
+    const before = [...beside.before, ...users.slice(0, k)];
+    const found = windowLoop(user, buffer, around, fits, { before, after: [...users.slice(k + 1), ...beside.after] });
+    if (found) return found;
+  }
+  return undefined;
 }
 /** The length of the longest window along a dimension; undefined when windows do not move on as the loop does. */
-function windowOf({ loop, around, before }: Place, buffer: Buffer, dim: number): number | undefined {
+function windowOf({ loop, around, before, after }: Place, buffer: Buffer, dim: number): number | undefined {
   const outer = rangesOf([...around, loop]);
-  const start = constantValue(loop.min);
-  if (!outer.has(loop.var.id) || start === undefined) return undefined;
-  const window = usedBy([loop.body], buffer, dim, outer);
+  const range = outer.get(loop.var.id);
+  const window = range && usedBy([loop.body], buffer, dim, outer);
   const moving = [...(window?.min.terms.entries() ?? [])].filter(([, t]) => freeVars(t.atom).has(loop.var.id));
   const [key, one] = moving[0] ?? [];
   if (!window || moving.length !== 1 || one?.atom.kind !== "var" || one.coefficient < 1) return undefined;
-  if (before.length === 0) return window.extent;
-  const head = usedBy(before, buffer, dim, rangesOf(around));
   const terms = new Map([...window.min.terms].filter(([k]) => k !== key));
-  const first = { terms, constant: window.min.constant + one.coefficient * start };
-  const apart = head && addLinear(head.min, first, -1);
-  if (!apart || apart.terms.size > 0 || apart.constant + head.extent > window.extent) return undefined;
-  return Math.max(window.extent, head.extent);
+  /** Where what statements use begins and ends, from the start of the window at iteration `t`. */
+  const apart = (stmts: readonly Stmt[], t: number): { readonly lo: number; readonly extent: number } | undefined => {
+    const used = usedBy(stmts, buffer, dim, rangesOf(around));
+    const at = { terms, constant: window.min.constant + one.coefficient * t };
+    const distance = used && addLinear(used.min, at, -1);
+    return distance?.terms.size === 0 ? { lo: distance.constant, extent: used!.extent } : undefined;
+  };
+  const head = before.length > 0 ? apart(before, range.min) : { lo: 0, extent: 0 };
+  const tail = after.length > 0 ? apart(after, range.max) : { lo: 0, extent: 0 };
+  if (!head || !tail || head.lo + head.extent > window.extent || tail.lo < 0) return undefined;
+  return Math.max(window.extent, head.extent, tail.extent);
 }
 /** The span along a dimension that statements use; undefined when its length is not constant. */
 function usedBy(

@@ -1,6 +1,6 @@
 /** What the tests of block and buffer primitives share: small programs, application, numeric twins, refusals. */
 import { expect } from "vitest";
-import { add, constantValue, max, mul, sub } from "../../../../ir/expr/build.ts";
+import { add, compare, constantValue, max, mul, scalarLike, select, sub } from "../../../../ir/expr/build.ts";
 import type { Expr } from "../../../../ir/expr/expr.ts";
 import { channelBlocked, type Layout, plainLayout } from "../../../../ir/graph/layout.ts";
 import { runProgram } from "../../../../ir/interp/run.ts";
@@ -39,6 +39,18 @@ export function matmul(m: number, n: number, k: number, math: "strict" | "defaul
     const y = b.compute("y", "float32", [m, n], (i, j) => sum(mul(x.at(i!, axis.var), w.at(axis.var, j!)), axis));
     return b.compute("z", "float32", [m, n], (i, j) => add(y.at(i!, j!), 1));
   }, math);
+}
+/** y[i, t] = y[i, t - 1] + x[i, t], t in order; z[i, t] = y[i, t] - y[i, t - `back`]. */
+export function running(n: number, back = 1): Program {
+  return build((b) => {
+    const x = b.param("x", "float32", [3, n], "input");
+    const y = b.declare("y", "float32", [3, n]);
+    const from = (t: Expr, k: number, then: Expr): Expr => select(compare("ge", t, k), then, scalarLike(then.dtype, 0));
+    b.computeInto(y, "y", (i, t) => add(from(t!, 1, y.at(i!, sub(t!, 1))), x.at(i!, t!)), {
+      kinds: ["spatial", "ordered"],
+    });
+    return b.compute("z", "float32", [3, n], (i, t) => sub(y.at(i!, t!), from(t!, back, y.at(i!, sub(t!, back)))));
+  });
 }
 export interface ConvShape {
   readonly n?: number;

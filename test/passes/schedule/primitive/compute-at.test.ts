@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { add, compare, load, max, mul, sub } from "../../../../ir/expr/build.ts";
+import { add, compare, constantValue, load, max, mul, sub } from "../../../../ir/expr/build.ts";
 import { channelBlocked } from "../../../../ir/graph/layout.ts";
 import { sum } from "../../../../ir/loop/compute.ts";
 import type { Program } from "../../../../ir/loop/program.ts";
@@ -10,6 +10,8 @@ import { decomposeReduction } from "../../../../passes/schedule/primitive/decomp
 import { parallel } from "../../../../passes/schedule/primitive/parallel.ts";
 import { reorder } from "../../../../passes/schedule/primitive/reorder.ts";
 import { split } from "../../../../passes/schedule/primitive/split.ts";
+import { storageFold } from "../../../../passes/schedule/primitive/storage-fold.ts";
+import { loopsAround } from "../../../../passes/schedule/tree.ts";
 import {
   apply,
   build,
@@ -23,6 +25,7 @@ import {
   loopOf,
   matmul,
   named,
+  running,
 } from "./block-fixtures.ts";
 
 /** y = 2x, z[i] = y[i] + y[i + 1] + y[i + 2]. */
@@ -123,6 +126,40 @@ describe("computeAt", () => {
       { block: named(q, "y"), loop: loopOf(q, "z", 2) },
       { rule: "private-buffer", at: "y_halo" },
     );
+  });
+
+  it.each([
+    [1, 1],
+    [2, 1],
+    [7, 1],
+    [8, 3],
+  ])("runs an ordered block of %i instances along with its consumer, %i back", (n, back) => {
+    const p = running(n, back);
+    const q = apply(reorder, p, { loops: [loopOf(p, "z", 1), loopOf(p, "z", 0)] }).program;
+    const { program } = apply(computeAt, q, { block: named(q, "y"), loop: loopOf(q, "z", 0) });
+    expectTwins(p, program);
+    if (n <= back + 1) return;
+    // One new instance for each row.
+    expect(loopsAround(program, named(program, "y").id).map((l) => constantValue(l.extent))).toEqual([n, 3]);
+    const folded = apply(storageFold, program, { block: named(program, "y"), buffer: "y", dim: 1, factor: back + 1 });
+    expectTwins(p, folded.program);
+  });
+  it("runs an ordered block whole where its consumer's rows need it", () => {
+    const p = running(7);
+    const { program } = apply(computeAt, p, { block: named(p, "y"), loop: loopOf(p, "z", 0) });
+    expect(printProgram(compactBuffers(program))).toContain("allocate y: float32[7]");
+    expectTwins(p, program);
+    const parted = apply(parallel, program, { loop: loopOf(program, "z", 0) }).program;
+    expectTwins(p, parted);
+  });
+  it("refuses an ordered block in a loop that does not follow its instances", () => {
+    const p = running(8);
+    const q = apply(split, p, { loop: loopOf(p, "z", 1), factor: 4, tail: "exact" }).program;
+    const late = apply(reorder, q, { loops: [loopOf(q, "z", 2), loopOf(q, "z", 1)] }).program;
+    const args = { block: named(late, "y"), loop: loopOf(late, "z", 2) };
+    expectRefused(computeAt, late, args, { rule: "in-order", at: "y" });
+    const along = apply(parallel, p, { loop: loopOf(p, "z", 1) }).program;
+    expectRefused(computeAt, along, { block: named(p, "y"), loop: loopOf(p, "z", 1) }, { rule: "in-order", at: "y" });
   });
 
   it("refuses a block or a loop that is gone", () => {

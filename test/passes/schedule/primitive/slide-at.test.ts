@@ -8,8 +8,18 @@ import { printProgram } from "../../../../ir/text/printer.ts";
 import { compactBuffers } from "../../../../passes/lower/compact-buffers.ts";
 import { slideAt } from "../../../../passes/schedule/primitive/slide-at.ts";
 import { Schedule } from "../../../../passes/schedule/schedule.ts";
-import { keepsValues, type Refused, refusals } from "../fixtures.ts";
-import { build, deadBlock, deadLoop, editBlock, expectRefused, expectTwins, loopOf, named } from "./block-fixtures.ts";
+import { keepsValues, type Refused, refusal } from "../fixtures.ts";
+import {
+  build,
+  deadBlock,
+  deadLoop,
+  editBlock,
+  expectRefused,
+  expectTwins,
+  loopOf,
+  named,
+  running,
+} from "./block-fixtures.ts";
 
 /** y = 2x over rows and columns; z[i] = Σ y[step·i + 0 … step·i + width - 1]. */
 const windows = (n: number, width: number, step = 1, columns = 3): Program =>
@@ -233,13 +243,25 @@ const fixtures: Record<string, Refused> = {
     steps: (s) => s.slideAt(s.block("small"), s.loopAt("big", 0)),
     at: "small",
   },
+  "slideAt/in-order": {
+    program: () => running(8),
+    steps: slideRows,
+    at: "y",
+  },
   "slideAt/windows-overlap": {
     program: () => windows(8, 2, 2),
     steps: slideRows,
     at: "y",
   },
 };
-refusals(["slideAt"], fixtures, ["found", "complete", "no-circular-buffer"]);
+describe("refuses with rule and place", () => {
+  for (const [code, fixture] of Object.entries(fixtures))
+    test(code, () => {
+      const error = refusal(fixture);
+      const at = error.details.at as { name: string } | undefined;
+      expect([error.code, at?.name], error.message).toEqual([code, fixture.at]);
+    });
+});
 
 describe("refuses", () => {
   const p = windows(8, 3);
