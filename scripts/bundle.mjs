@@ -22,6 +22,8 @@ const { metafile } = await build({
   outdir: out,
   bundle: true,
   splitting: true,
+  // It loads its own compiler from the files beside it.
+  external: ["jiti"],
   format: "esm",
   platform: "node",
   target: "node20",

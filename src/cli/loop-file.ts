@@ -20,6 +20,7 @@ export function readLoopFile(path: string): Program {
       path,
     });
   const program = parsed(Buffer.from(bytes).toString("utf8"), path);
+  if (program.functions.length === 0) throw new InputError("loop/empty", `${path} holds no program`, { path });
   const issue = verifyProgram(program)[0];
   if (issue) {
     const rule = rules.find((r) => r.name === issue.rule)?.doc;

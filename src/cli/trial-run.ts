@@ -1,11 +1,12 @@
 /** Running a schedule beside what it was made from: the same inputs, the outputs compared, both timed. */
 import { constantValue } from "../../ir/expr/build.ts";
 import { isFloat } from "../../ir/expr/dtype.ts";
+import type { Buffer } from "../../ir/expr/expr.ts";
 import type { TypedArray } from "../../ir/graph/tensor-value.ts";
 import { runProgram } from "../../ir/interp/run.ts";
 import type { Block, PrimFunc, Program } from "../../ir/loop/program.ts";
 import { visitStmt } from "../../ir/loop/traverse.ts";
-import { UsageError } from "../../ir/support/errors.ts";
+import { BoundsError, InputError, UsageError } from "../../ir/support/errors.ts";
 import { operationsOf } from "../../passes/analysis/operations.ts";
 import type { Schedule } from "../../passes/schedule/schedule.ts";
 import { blocksIn } from "../../passes/schedule/tree.ts";
@@ -39,7 +40,10 @@ export interface Trial {
 /** Runs that the interpreter does in a few seconds. */
 const mostInterpreted = 5e6;
 
-/** @throws UsageError `usage/run` for programs of open extents or several functions */
+/**
+ * @throws UsageError `usage/run` for programs of open extents or several functions; InputError
+ * `bounds/…` for those that leave a buffer
+ */
 export async function trialRun(before: Program, s: Schedule, options: TrialOptions): Promise<Trial> {
   const func = checked(before, s.func.name);
   const make = filler("random", options.seed);
@@ -53,6 +57,7 @@ export async function trialRun(before: Program, s: Schedule, options: TrialOptio
   const zero = filler("zeros", 0);
   const feed = (): Record<string, TypedArray> =>
     Object.fromEntries(ports.map((p) => [p.name, (inputs.get(p.name) ?? zero(p)).data as TypedArray]));
+  await runChecked(before, feed(), options);
   const both = await Promise.all([s.program, before].map((p) => build(p, options)));
   try {
     const [scheduled, plain] = both.map((f) => timed(f, feed()));
@@ -79,9 +84,22 @@ function checked(program: Program, name: string): PrimFunc {
   const [func, ...others] = program.functions;
   if (!func || others.length > 0 || func.name !== name)
     throw new UsageError("usage/run", "--run takes a file with one function");
-  const open = func.params.find((p) => p.buffer.shape.some((n) => constantValue(n) === undefined));
-  if (open) throw new UsageError("usage/run", `--run takes constant extents; the shape of ${open.buffer.name} is open`);
+  const open = func.scalars[0]?.name ?? func.params.find(({ buffer }) => isOpen(buffer))?.buffer.name;
+  if (open !== undefined) throw new UsageError("usage/run", `--run takes constant extents; ${open} leaves some open`);
   return func;
+}
+const isOpen = (b: Buffer): boolean => b.shape.some((n) => constantValue(n) === undefined);
+/** A file may say anything: what leaves its buffers is found before it runs unchecked. @throws InputError `bounds/…` */
+async function runChecked(program: Program, arrays: Record<string, TypedArray>, options: TrialOptions): Promise<void> {
+  const inBounds = await build(program, { ...options, checks: "bounds" });
+  try {
+    inBounds.run(arrays);
+  } catch (error) {
+    // Here it is the file that is wrong.
+    throw error instanceof BoundsError ? new InputError(error.code, error.message, error.details) : error;
+  } finally {
+    inBounds.dispose();
+  }
 }
 function timed(
   f: NativeFunction,

@@ -9,13 +9,13 @@ import { writeClassifier, writeUnsupported } from "./models.ts";
 import { cli, endOf, json, spawnCli, startCli, temporaryFolder } from "./run-cli.ts";
 
 const folder = temporaryFolder();
-const verbs = ["inspect", "compile", "run", "verify", "bench", "doctor", "targets", "cache"];
+const verbs = ["inspect", "compile", "run", "verify", "bench", "schedule", "doctor", "targets", "cache"];
 
 describe("wrong command lines", () => {
   const refusals: readonly (readonly [readonly string[], RegExp])[] = [
     [["rum", "x.onnx"], /\[usage\/verb\]: there is no verb "rum"; did you mean run\?/],
     [["rum", "--json-ish"], /there is no verb "rum"/],
-    [[], /a verb is missing: inspect, compile, run, verify, bench, doctor, targets, cache/],
+    [[], /a verb is missing: inspect, compile, run, verify, bench, schedule, doctor, targets, cache/],
     [["--frob"], /the verb comes first, got "--frob"/],
     [["run"], /missing required argument 'model'/],
     [["run", "x", "--thread", "2"], /unknown option '--thread'; did you mean --threads\?/],
