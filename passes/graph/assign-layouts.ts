@@ -17,6 +17,7 @@ import {
 } from "../../ir/graph/layout.ts";
 import { IdSource, type NodeId, type ValueId } from "../../ir/support/ids.ts";
 import type { Machine } from "../schedule/library/plan.ts";
+import { partsOfOneHalo } from "./concat-in-place.ts";
 import { type GroupLayouts, wantedLayouts } from "./wanted-layouts.ts";
 
 /** Gives every value of the graph its physical layout; adds conversion groups and epilogues where kernels want them. */
@@ -47,6 +48,7 @@ class LayoutPass {
 
   run(): FusedGraph {
     for (const g of this.#groups) this.#place(g);
+    this.#joinHalos();
     for (const [id, halo] of this.#halos) {
       const v = this.#values.get(id)!;
       this.#values.set(id, { ...v, layout: withHalo(v.layout ?? plainLayout(v.type!.dims.length), halo) });
@@ -58,6 +60,18 @@ class LayoutPass {
       nextId: this.#ids.next,
     };
     return { graph, groups: this.#result };
+  }
+
+  /** The parts of a concatenation and its result get one halo, so that the parts can be written in place. */
+  #joinHalos(): void {
+    const graph = { ...this.#graph, values: this.#values };
+    for (const g of [...this.#result].reverse()) {
+      const parts = partsOfOneHalo(graph, g) ?? [];
+      const joined = parts.length > 0 ? [...parts, ...g.outputs] : [];
+      if (joined.some((v) => this.#graph.inputs.includes(v) || this.#graph.outputs.includes(v))) continue;
+      const halos = joined.map((v) => this.#halos.get(v)).filter((halo) => halo !== undefined);
+      for (const v of joined) for (const halo of halos) this.#growHalo(v, halo);
+    }
   }
 
   #place(g: Group): void {

@@ -269,9 +269,7 @@ function entryStep(g: Group, k: Kernel, plan: MemoryPlan, step: number): EntrySt
   const args = k.params.map((p): EntryArgument => {
     const location = plan.locations.get(slots[p]!);
     invariant(location, `no place for parameter ${p} of ${k.symbol}`);
-    return location.base === "io"
-      ? { base: "io", index: location.offset }
-      : { base: location.base, offset: location.offset };
+    return location;
   });
   const scratch: EntryArgument[] = k.workspaceBytes > 0 ? [{ base: "arena", offset: plan.workspaces[step]! }] : [];
   return { symbol: k.symbol, args: [...args, ...scratch] };

@@ -1,6 +1,7 @@
 /**
  * Where every value of a compiled network lives: intermediates share one arena by liveness, constants lie packed in
- * one block, graph inputs and outputs are the caller's. Reshapes alias what they reshape.
+ * one block, graph inputs and outputs are the caller's. Reshapes alias what they reshape, parts of concatenations lie
+ * within the result.
  */
 
 import { valueOf } from "../../ir/graph/build.ts";
@@ -9,14 +10,14 @@ import { isPlain, type Layout, physicalShape, plainLayout } from "../../ir/graph
 import { byteCount, elementCount } from "../../ir/graph/tensor-value.ts";
 import type { ValueId } from "../../ir/support/ids.ts";
 import { invariant } from "../../ir/support/invariant.ts";
+import { inPlaceParts, type PartPlace } from "../../passes/graph/concat-in-place.ts";
 import { planArena } from "../../passes/lower/plan-arena.ts";
 import { packedBytes } from "./constants.ts";
 
-/** A place relative to a base pointer; `io` offsets count pointers, the others bytes. */
-export interface Location {
-  readonly base: "arena" | "constants" | "io";
-  readonly offset: number;
-}
+/** A place relative to a base pointer, in bytes; `io` has a list of base pointers. */
+export type Location =
+  | { readonly base: "arena" | "constants"; readonly offset: number }
+  | { readonly base: "io"; readonly index: number; readonly offset: number };
 
 /** One kernel call: its group, how much scratch it needs. */
 export interface PlannedStep {
@@ -37,8 +38,13 @@ const alignment = 64;
 const alignUp = (n: number): number => Math.ceil(n / alignment) * alignment;
 const reshaping: ReadonlySet<string> = new Set(["Reshape", "Flatten", "Squeeze", "Unsqueeze"]);
 
-/** Whether a group only renames its input: a reshape between plain values, neither of them the caller's output. */
+/** Whether a group needs no kernel: it renames its input, or concatenates what its producers write in place. */
 export function isView(fused: FusedGraph, g: Group): boolean {
+  return isRenaming(fused, g) || storageOf(fused).wholes.has(g.outputs[0]!);
+}
+
+/** A reshape between plain values, neither of them the caller's output. */
+function isRenaming(fused: FusedGraph, g: Group): boolean {
   const [n] = g.nodes;
   if (g.nodes.length !== 1 || !n || n.domain !== "") return false;
   const from = valueOf(fused.graph, n.inputs[0]!);
@@ -72,22 +78,51 @@ function mergeParts(parts: readonly [number, number, number][]): string {
   return JSON.stringify(merged);
 }
 
+/** Which values lie within others. */
+interface Storage {
+  readonly places: ReadonlyMap<ValueId, PartPlace>;
+  /** Results of concatenations whose parts are written in place. */
+  readonly wholes: ReadonlySet<ValueId>;
+}
+
+const storages = new WeakMap<FusedGraph, Storage>();
+
+function storageOf(fused: FusedGraph): Storage {
+  let storage = storages.get(fused);
+  if (storage === undefined) {
+    const parts = inPlaceParts(fused);
+    const places = new Map(parts);
+    for (const g of fused.groups)
+      if (isRenaming(fused, g)) places.set(g.outputs[0]!, { whole: g.inputs[0]!, offset: 0 });
+    storage = { places, wholes: new Set([...parts.values()].map((place) => place.whole)) };
+    storages.set(fused, storage);
+  }
+  return storage;
+}
+
+/** The value whose memory holds `v`, and how many bytes from its start. */
+export function storagePlace(fused: FusedGraph, v: ValueId): PartPlace {
+  const { places } = storageOf(fused);
+  let place: PartPlace = { whole: v, offset: 0 };
+  for (let next = places.get(v); next !== undefined; next = places.get(next.whole))
+    place = { whole: next.whole, offset: place.offset + next.offset };
+  return place;
+}
+
 export function planMemory(fused: FusedGraph, steps: readonly PlannedStep[]): MemoryPlan {
   const { graph } = fused;
   const locations = new Map<ValueId, Location>();
-  [...graph.inputs, ...graph.outputs].forEach((v, i) => {
-    if (!locations.has(v)) locations.set(v, { base: "io", offset: i });
+  [...graph.inputs, ...graph.outputs].forEach((v, index) => {
+    if (!locations.has(v)) locations.set(v, { base: "io", index, offset: 0 });
   });
-  const alias = new Map<ValueId, ValueId>();
-  for (const g of fused.groups) if (isView(fused, g)) alias.set(g.outputs[0]!, g.inputs[0]!);
-  const root = (v: ValueId): ValueId => {
-    let r = v;
-    for (let next = alias.get(r); next !== undefined; next = alias.get(r)) r = next;
-    return r;
-  };
+  const root = (v: ValueId): ValueId => storagePlace(fused, v).whole;
   const constants = planConstants(fused, steps, root, locations);
   const arena = planIntermediates(fused, steps, root, locations);
-  for (const v of alias.keys()) locations.set(v, locations.get(root(v))!);
+  for (const v of storageOf(fused).places.keys()) {
+    const { whole, offset } = storagePlace(fused, v);
+    const location = locations.get(whole)!;
+    locations.set(v, { ...location, offset: location.offset + offset });
+  }
   return { locations, ...constants, ...arena };
 }
 
@@ -120,7 +155,7 @@ function planIntermediates(
 ) {
   const lifetimes = new Map<ValueId, { id: number; bytes: number; first: number; last: number }>();
   steps.forEach((s, i) => {
-    for (const v of [...s.group.inputs.map(root), ...s.group.outputs]) {
+    for (const v of [...s.group.inputs, ...s.group.outputs].map(root)) {
       if (locations.has(v)) continue;
       const known = lifetimes.get(v);
       if (known) known.last = i;

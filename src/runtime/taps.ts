@@ -7,7 +7,7 @@ import { arrayTypeOf, elementCount, type TypedArray } from "../../ir/graph/tenso
 import { Tensor } from "../tensor.ts";
 import { type CompiledNetwork, linkParts } from "./compile.ts";
 import { Executable, type Feeds } from "./executable.ts";
-import { planMemory } from "./memory-plan.ts";
+import { planMemory, storagePlace } from "./memory-plan.ts";
 
 /** What one kernel made, in logical (row-major) order. */
 export interface Intermediate {
@@ -23,9 +23,8 @@ export interface Intermediate {
  */
 export async function runWithTaps(network: CompiledNetwork, feeds: Feeds): Promise<Intermediate[]> {
   const { fused, steps, kernels, context } = network;
-  const made = steps.flatMap((g, step) => g.outputs.map((id) => ({ id, step })));
-  const tapped = made.filter(({ id }) => !fused.graph.outputs.includes(id));
-  const outputs = [...fused.graph.outputs, ...tapped.map((t) => t.id)];
+  const made = steps.flatMap((g, step) => g.outputs.map((id) => ({ id, step, place: storagePlace(fused, id) })));
+  const outputs = [...new Set([...fused.graph.outputs, ...made.map(({ place }) => place.whole)])];
   const open = { graph: { ...fused.graph, outputs }, groups: fused.groups };
   const planned = steps.map((group, i) => ({ group, workspaceBytes: kernels[i]!.workspaceBytes }));
   const parts = await linkParts({ fused: open, steps, kernels, plan: planMemory(open, planned), context }, false);
@@ -35,9 +34,12 @@ export async function runWithTaps(network: CompiledNetwork, feeds: Feeds): Promi
   const net = new Executable({ ...parts, outputs: ports });
   try {
     const results = net.runSync(feeds);
-    return made.map(({ id, step }) => {
-      const at = outputs.indexOf(id);
-      return { step, value: values[at]!.name, tensor: unpacked(results[String(at)]!.data, values[at]!) };
+    return made.map(({ id, step, place }) => {
+      const { data } = results[String(outputs.indexOf(place.whole))]!;
+      const v = valueOf(open.graph, id);
+      const first = place.offset / bytesOf(v.type!.dtype);
+      const stored = data.subarray(first, first + elementCount(storedDims(v))) as TypedArray;
+      return { step, value: v.name, tensor: unpacked(stored, v) };
     });
   } finally {
     net.dispose();

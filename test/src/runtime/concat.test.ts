@@ -1,0 +1,121 @@
+/** Concatenations whose parts are written in place: which ones, and that nothing else changes. */
+import { describe, expect, it } from "vitest";
+import { compileNetwork } from "../../../src/runtime/compile.ts";
+import type { Feeds } from "../../../src/runtime/executable.ts";
+import { runWithTaps } from "../../../src/runtime/taps.ts";
+import type { Tensor } from "../../../src/tensor.ts";
+import { check, configurations } from "../../e2e/fuzz/check.ts";
+import { type Known, Source } from "../../e2e/fuzz/source.ts";
+
+type Build = (s: Source) => readonly Known[];
+
+const conv = (s: Source, x: Known, channels: number, kernel = 1, input = x.dims[1]!) =>
+  s.one("Conv", [x, s.constant([channels, input, kernel, kernel])], { pads: Array(4).fill((kernel - 1) / 2) });
+const join = (s: Source, parts: readonly Known[], axis = 1) => s.one("Concat", [...parts], { axis });
+
+/** Whether a kernel copies, by case. */
+const cases: Readonly<Record<string, { readonly copies: number; readonly build: Build }>> = {
+  "two convolutions": {
+    copies: 0,
+    build: (s) => {
+      const x = s.input([1, 16, 9, 7]);
+      return [s.one("Relu", [conv(s, join(s, [conv(s, x, 32), conv(s, x, 16, 3)]), 20)])];
+    },
+  },
+  "a part that another convolution reads with a halo, and a result read with one": {
+    copies: 0,
+    build: (s) => {
+      const x = s.input([1, 16, 9, 7]);
+      const [a, b] = [conv(s, x, 16), conv(s, x, 16)];
+      return [conv(s, join(s, [a, b]), 8, 5), conv(s, a, 8, 3)];
+    },
+  },
+  "a dense block: what was joined is part of the next": {
+    copies: 0,
+    build: (s) => {
+      let all = conv(s, s.input([1, 16, 6, 6]), 16);
+      for (let i = 0; i < 3; i++) all = join(s, [all, conv(s, all, 16, 3)]);
+      return [s.one("Relu", [conv(s, all, 16)])];
+    },
+  },
+  "a last part of half a block": {
+    copies: 0,
+    build: (s) => {
+      const x = s.input([1, 16, 5, 5]);
+      return [conv(s, join(s, [conv(s, x, 16), conv(s, x, 24)]), 16)];
+    },
+  },
+  "a first part of half a block": {
+    copies: 1,
+    build: (s) => {
+      const x = s.input([1, 16, 5, 5]);
+      return [conv(s, join(s, [conv(s, x, 24), conv(s, x, 16)]), 16)];
+    },
+  },
+  "one part twice": {
+    copies: 1,
+    build: (s) => {
+      const a = conv(s, s.input([1, 16, 5, 5]), 16);
+      return [conv(s, join(s, [a, a]), 16)];
+    },
+  },
+  "one part in two results": {
+    copies: 1,
+    build: (s) => {
+      const x = s.input([1, 16, 5, 5]);
+      const [a, b] = [conv(s, x, 16), conv(s, x, 16, 3)];
+      return [conv(s, join(s, [a, b]), 16), conv(s, join(s, [b, a]), 16)];
+    },
+  },
+  "a batch of two": {
+    copies: 1,
+    build: (s) => {
+      const x = s.input([2, 16, 5, 5]);
+      return [conv(s, join(s, [conv(s, x, 16), conv(s, x, 16)]), 16)];
+    },
+  },
+  "rows of matrix products, joined along the first axis and given out": {
+    copies: 0,
+    build: (s) => {
+      const x = s.input([4, 16]);
+      return [join(s, [s.one("MatMul", [x, s.constant([16, 32])]), s.one("MatMul", [x, s.constant([16, 32])])], 0)];
+    },
+  },
+  "an input, a constant and a result of the network": {
+    copies: 1,
+    build: (s) => {
+      const x = s.input([1, 16]);
+      const y = s.one("Relu", [x]);
+      return [y, join(s, [x, y, s.constant([1, 16])], 0)];
+    },
+  },
+};
+
+describe.each(Object.entries(cases))("%s", (_, { copies, build }) => {
+  const s = new Source(1);
+  const graph = s.finish("concatenation", build(s));
+  const [feeds, others] = [0, 1].map(() =>
+    Object.fromEntries(s.inputs.map((i) => [graph.values.get(i.id)!.name, s.values(i.type, i.dims)])),
+  ) as [Feeds, Feeds];
+
+  it(`is copied by ${copies} kernels`, async () => {
+    const { parts } = await compileNetwork(graph, { cache: false });
+    expect(parts.steps.filter((step) => step.name.includes("Concat"))).toHaveLength(copies);
+  });
+  it.each(configurations.slice(0, 3))("has its values: $label", async (options) => {
+    const { by, failure } = await check(graph, [feeds, others] as never, options);
+    expect({ by, failure }).toEqual({ by: expect.not.stringMatching("nobody"), failure: undefined });
+  });
+  it("can be tapped", async () => {
+    const plain = await compileNetwork(graph, { cache: false, schedule: "none" });
+    const fast = await compileNetwork(graph, { cache: false });
+    const [expected, actual] = await Promise.all([plain, fast].map((net) => runWithTaps(net, feeds)));
+    for (const { value, tensor } of actual!) {
+      const other = expected!.find((e) => e.value === value);
+      if (other) expect(maxDifference(tensor, other.tensor)).toBeLessThan(1e-4);
+    }
+  });
+});
+
+const maxDifference = (a: Tensor, b: Tensor): number =>
+  (a.data as Float32Array).reduce((most, x, i) => Math.max(most, Math.abs(x - Number(b.data[i]))), 0);
