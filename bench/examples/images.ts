@@ -1,13 +1,14 @@
 /**
- * Image pipelines (1536 × 2560 pixels, Halide's own schedules) and fused attention (one head, width 64) beside Halide,
- * with 1 and 2 threads, in turn, outputs compared first.
+ * The examples beside Halide, with 1 and 2 threads, in turn, outputs compared first: image pipelines (1536 × 2560 pixels,
+ * Halide's own schedules), attention (one head, width 64) and an inverted residual block, for which Halide publishes none.
  *
- *   nice -n -19 npx tsx bench/examples/images.ts ["blur;unsharp;attention"]
+ *   npm run bench:examples [-- "blur;unsharp;attention"]
  */
 
 import { scheduleAttention } from "../../examples/attention.ts";
 import { margin, scheduleBlur } from "../../examples/blur.ts";
 import { blockArguments, scheduleInvertedResidual } from "../../examples/inverted-residual.ts";
+import { scheduleLocalLaplacian } from "../../examples/local-laplacian.ts";
 import { scheduleUnsharp } from "../../examples/unsharp.ts";
 import type { Schedule } from "../../passes/schedule/schedule.ts";
 import { build } from "../../src/index.ts";
@@ -29,6 +30,8 @@ interface Pipeline {
   readonly tolerance: number;
   /** The parameters that the input stands for; one named `input` by default. */
   readonly parameters?: (values: Float32Array) => Record<string, Float32Array>;
+  /** Stands beside another row for comparison, and is left out of the mean. */
+  readonly variant?: true;
 }
 const pipelines: Record<string, () => Pipeline> = {
   blur: () => ({
@@ -50,10 +53,19 @@ const pipelines: Record<string, () => Pipeline> = {
     peers: ["unsharp"],
     tolerance: 1e-5,
   }),
+  "local-laplacian": () => ({
+    schedule: () => scheduleLocalLaplacian({ width, height }),
+    input: { dims: [3, height, width], values: floats(3 * height * width, random) },
+    output: [3, height, width],
+    result: "output",
+    peers: ["local_laplacian"],
+    // A luminance rounded otherwise may take the next step of a curve.
+    tolerance: 1 / 7 / 256,
+  }),
   attention: () => attentionOf(512),
   "attention-1024": () => attentionOf(1024),
   "inverted-residual": () => invertedResidualOf(true),
-  "inverted-residual, separate kernels": () => invertedResidualOf(false),
+  "inverted-residual, separate kernels": () => ({ ...invertedResidualOf(false), variant: true }),
 };
 function attentionOf(n: number): Pipeline {
   const length = n * 64;
@@ -89,14 +101,27 @@ function invertedResidualOf(fused: boolean): Pipeline {
 
 const peer = halide();
 const chosen = process.argv[2]?.split(";") ?? Object.keys(pipelines);
-const rows: Record<string, object[]> = Object.fromEntries(chosen.map((name) => [name, []]));
+const rows: Record<string, Row[]> = Object.fromEntries(chosen.map((name) => [name, []]));
+const counted = chosen.filter((name) => !pipelines[name]!().variant);
+const mean = (list: readonly number[]): number => Math.exp(list.reduce((t, x) => t + Math.log(x), 0) / list.length);
 // Halide's pool grows but does not shrink, so few threads come first.
-for (const threads of [1, 2])
+for (const threads of [1, 2]) {
   for (const name of chosen) rows[name]!.push(await measure(name, pipelines[name]!(), threads));
-for (const name of chosen) keepResults(name, { peer: "Halide 14", width, height, rows: rows[name] });
+  const ratios = counted.map((name) => rows[name]!.at(-1)!.ratio);
+  process.stdout.write(`geometric mean, ${threads} threads: ${mean(ratios).toFixed(3)}\n`);
+}
+const geometricMean = mean(counted.flatMap((name) => rows[name]!.map((r) => r.ratio)));
+process.stdout.write(`geometric mean of all: ${geometricMean.toFixed(3)}\n`);
+for (const name of chosen) keepResults(name, { peer: "Halide 14", rows: rows[name] });
+if (process.argv[2] === undefined) keepResults("examples beside Halide", { peer: "Halide 14", geometricMean, counted });
 process.exit(0);
 
-async function measure(name: string, p: Pipeline, threads: number) {
+interface Row {
+  readonly threads: number;
+  /** Halide's median by ours. */
+  readonly ratio: number;
+}
+async function measure(name: string, p: Pipeline, threads: number): Promise<Row> {
   const length = p.output.reduce((a, b) => a * b, 1);
   const make = p.input.values instanceof Float32Array ? floats : shorts;
   const ours = make(length);
@@ -124,5 +149,6 @@ async function measure(name: string, p: Pipeline, threads: number) {
   const ratio = best / ns.tilewright!.median;
   const times = Object.entries(ns).map(([who, t]) => `${who} ${(t.median / 1e6).toFixed(3)} ms`);
   process.stdout.write(`${name}, ${threads} threads: ${times.join(", ")}; ratio ${ratio.toFixed(2)}\n`);
-  return { threads, ratio, differences, ns };
+  const row = { threads, ratio, differences, ns };
+  return row;
 }
