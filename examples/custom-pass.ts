@@ -8,31 +8,25 @@ import { build, compute, placeholder, schedule } from "tilewright";
 import {
   call,
   defaultPipeline,
-  definePass,
   insertPass,
-  mapBodies,
+  pattern,
   plainContext,
   printing,
-  rewrite,
-  rewriteExprs,
+  rewritePass,
+  rewriteRule,
   verifying,
 } from "tilewright/passes";
 
-const fuseMultiplyAdd = definePass<"flat", "flat">({
+const { any, binary, commutative, typed } = pattern;
+const product = binary("mul", any("a"), any("b"));
+const fuse = rewriteRule("fuse", typed(["float32", "float64"], commutative("add", product, any("c"))), ({ a, b, c }) =>
+  call("fma", [a, b, c], a.dtype),
+);
+const fuseMultiplyAdd = rewritePass<"flat">({
   name: "fuse-multiply-add",
   doc: "Turns a * b + c into one operation that rounds once.",
   requires: ["explicit-vectors"],
-  run: (program) =>
-    mapBodies(program, (body) =>
-      rewriteExprs(body, (expr) =>
-        rewrite(expr, (e) => {
-          if (e.kind !== "binary" || e.op !== "add" || !e.dtype.scalar.startsWith("float")) return e;
-          const { a, b } = e;
-          if (a.kind !== "binary" || a.op !== "mul") return e;
-          return call("fma", [a.a, a.b, b], e.dtype);
-        }),
-      ),
-    ),
+  rules: { exprs: [fuse] },
 });
 
 const n = 64;

@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import ts from "typescript";
 import { root } from "../meta/repository.ts";
 
 /** A fenced block of a Markdown file. */
@@ -100,17 +101,15 @@ export class Workshop {
     const last = printed.trimEnd().split("\n").at(-1)!;
     return new Map(Object.entries(JSON.parse(last) as Record<string, Outcome>));
   }
-  /** The complaints of the type checker about the files of this folder. */
-  async typeCheck(): Promise<string> {
-    const tsc = join(root, "node_modules", "typescript", "bin", "tsc");
-    try {
-      await this.#node([tsc, "-p", "."]);
-      return "";
-    } catch (error) {
-      const complaints = (error as { stdout?: string }).stdout || String(error);
-      // What is wrong with the sources themselves is told by the check of all types.
-      return complaints.replace(/^\.\.\/.*\n(?: .*\n)*/gm, "");
-    }
+  /** The complaints of the type checker about the files of this folder; what they import is checked by the check of all types. */
+  typeCheck(): string {
+    const config = ts.readConfigFile(join(this.folder, "tsconfig.json"), ts.sys.readFile).config as object;
+    const { options, fileNames } = ts.parseJsonConfigFileContent(config, ts.sys, this.folder);
+    const program = ts.createProgram(fileNames, options);
+    const own = program.getSourceFiles().filter((f) => fileNames.includes(f.fileName));
+    const found = own.flatMap((f) => [...program.getSyntacticDiagnostics(f), ...program.getSemanticDiagnostics(f)]);
+    const host = { getCanonicalFileName: String, getCurrentDirectory: () => this.folder, getNewLine: () => "\n" };
+    return ts.formatDiagnostics(found, host);
   }
   #node(args: readonly string[]) {
     const env = { ...process.env, NO_COLOR: "1", TILEWRIGHT_CACHE: join(this.folder, "cache") };
