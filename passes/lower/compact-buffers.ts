@@ -109,7 +109,8 @@ export function carries(loop: For, id: BufferId, loops: readonly For[]): boolean
 function isSetBefore(read: Access, before: readonly Access[], loop: For, outer: Ranges): boolean {
   const { block } = read;
   if (!block) return false;
-  const updates = blockAccesses(block, (x) => x === read.buffer.id).some((a) => a.init);
+  // An init may also read the buffer, for what it starts from.
+  const updates = blockAccesses(block, (x) => x === read.buffer.id).some((a) => a.init && a.kind === "store");
   if (updates && !reducesOver(block, new Set([loop.var.id, ...outer.keys()]), freeVars)) return true;
   if (continues(read, outer)) return true;
   const needed = withinShape(accessBox(read, outer).spans, read.buffer);

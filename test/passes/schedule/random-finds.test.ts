@@ -3,11 +3,12 @@ import { expect, test } from "vitest";
 import { add, cast, mul } from "../../../ir/expr/build.ts";
 import type { Expr } from "../../../ir/expr/expr.ts";
 import { program as programOf } from "../../../ir/loop/build.ts";
-import { ComputeBuilder, sum } from "../../../ir/loop/compute.ts";
+import { ComputeBuilder, reduce, sum } from "../../../ir/loop/compute.ts";
 import { structurallyEqual } from "../../../ir/loop/equality.ts";
 import type { Program } from "../../../ir/loop/program.ts";
 import { IdSource } from "../../../ir/support/ids.ts";
 import { assertWellFormed } from "../../../ir/verify/verify.ts";
+import { lowerProgram } from "../../../passes/lower/index.ts";
 import { fmaOuterProduct, vnniDot } from "../../../passes/schedule/library/intrinsics.ts";
 import { replay, Schedule } from "../../../passes/schedule/schedule.ts";
 import { describeNative, runNative } from "../../codegen/native-run.ts";
@@ -102,6 +103,25 @@ test("of two blocks that write a buffer, each is inlined where it runs", () => {
   const refusal = s.probe("computeInline", { block: head });
   expect([refusal?.rule, refusal?.at?.name]).toEqual(["whole-domains", "B_head"]);
   keepsValues(program, s);
+});
+
+test("what an init reads is not set by it", () => {
+  const b = new ComputeBuilder(new IdSource());
+  const A = b.param("A", "int32", [4, 2], "input");
+  const B = b.compute("B", "int32", [4, 2], (i, j) => mul(A.at(i!, j!), 3));
+  const k = b.reduceAxis("k", 2);
+  const C = b.compute("C", "int32", [4], (i) => reduce("max", B.at(i!, k.var), [k], B.at(i!, 0)));
+  const program = b.finish("largest", [C]);
+  const s = new Schedule(program);
+  s.computeAt(s.block("B"), s.loopAt("C", 0));
+  s.softwarePipeline(s.loopAt("C", 0), [0, 2], "guarded");
+  const refusal = s.probe("hoistStorage", { block: s.block("B"), buffer: "B", loop: s.loopAt("C", 0) });
+  expect(refusal?.rule).toBe("no-carried-values");
+  keepsValues(program, s);
+  const inputs = randomInputs(program, new Random(1));
+  expect(difference(run(program, inputs), run(lowerProgram(s.program, { vectorBits: 256 }), inputs), 0)).toBe(
+    undefined,
+  );
 });
 
 describeNative("on this machine", () => {
