@@ -12,6 +12,7 @@ import { blockRef, blocksIn, loopRef } from "../../../passes/schedule/tree.ts";
 import { blockProposers } from "./block-actions.ts";
 import {
   buffersOf,
+  commonLoops,
   drives,
   extentOf,
   isGuarded,
@@ -65,6 +66,8 @@ function bufferOf(r: Random, s: Schedule, of: "reads" | "writes", f: (b: Buffer)
 }
 const intermediateOf = (r: Random, s: Schedule) =>
   bufferOf(r, s, r.pick(["reads", "writes"] as const), (b) => isIntermediate(s, b));
+/** Whether a block reads several elements of a buffer at once. */
+const hasWindow = ({ block }: Place, b: Buffer): boolean => block.reads.filter((x) => x.buffer.id === b.id).length > 1;
 /** Statements of a loop's body. */
 const statementsOf = (l: For): readonly Stmt[] => (l.body.kind === "seq" ? l.body.body : [l.body]);
 
@@ -128,12 +131,9 @@ export const proposers: Proposers = {
       (b) => s.consumers(b),
     ),
   slideAt: (r, s) => {
-    const args = placeArgs(
-      r,
-      s,
-      (p) => writesIntermediate(s, p),
-      (b) => s.consumers(b),
-    );
+    const slides = (p: Place): boolean =>
+      p.block.writes.some((w) => isIntermediate(s, w.buffer) && places(s).some((q) => hasWindow(q, w.buffer)));
+    const args = placeArgs(r, s, slides, (b) => s.consumers(b));
     if (!args || r.chance(0.7)) return args;
     const loops = s.loops(r.pick(s.consumers(args.block)));
     return loops.length > 0 ? { ...args, over: r.pick(loops) } : args;
@@ -230,7 +230,7 @@ export const proposers: Proposers = {
     return { block, buffer, dim: r.int(0, found.rank - (r.chance(0.9) ? 1 : 0)), factor, offset: r.int(0, factor - 1) };
   },
   storageFold: (r, s) => {
-    const found = intermediateOf(r, s);
+    const found = bufferOf(r, s, "writes", (b) => isIntermediate(s, b) && commonLoops(s, b).some(isSerial));
     if (!found) return undefined;
     const dim = r.int(0, found.rank - 1);
     const length = constantValue(found.shape[dim]!) ?? 1;
@@ -286,8 +286,11 @@ export const proposers: Proposers = {
     return { loop: found.ref, stages: stages.sort(), mode: r.pick(["peeled", "guarded"] as const) };
   },
   doubleBuffer: (r, s) => {
-    const found = bufferOf(r, s, "writes", (b) => isIntermediate(s, b));
-    const loop = found && mostly(r, found.place.loops, (l) => isSerial(l) && statementsOf(l).length > 1);
+    const staged = (b: Buffer): For[] =>
+      commonLoops(s, b).filter((l) => isSerial(l) && extentOf(l) > 1 && statementsOf(l).length > 1);
+    const found = bufferOf(r, s, "writes", (b) => isIntermediate(s, b) && staged(b).length > 0);
+    const written = found?.place.block.writes.find((w) => w.buffer.name === found.buffer)?.buffer;
+    const loop = found && mostly(r, found.place.loops, (l) => staged(written!).includes(l));
     const dim = r.int(0, Math.max(0, (found?.rank ?? 1) - 1));
     return loop && { block: found.block, buffer: found.buffer, loop: loopRef(loop), dim, tile: r.int(1, 4) };
   },
@@ -297,7 +300,9 @@ const weights: Partial<Record<PrimitiveName, number>> = {
   split: 4,
   reorder: 3,
   computeAt: 3,
-  slideAt: 2,
+  slideAt: 1.5,
+  tensorize: 0.3,
+  loopPartition: 0.5,
   reverseComputeAt: 2,
   fuse: 2,
   decomposeReduction: 2,
@@ -312,8 +317,26 @@ const weights: Partial<Record<PrimitiveName, number>> = {
 };
 const names = Object.keys(proposers) as PrimitiveName[];
 
-/** Draws a primitive by weight, among those allowed. */
-export function drawPrimitive(r: Random, allowed: readonly PrimitiveName[] = names): PrimitiveName {
+/** What often follows a step. */
+const next: Partial<Record<PrimitiveName, readonly PrimitiveName[]>> = {
+  computeAt: ["storageFold", "doubleBuffer", "softwarePipeline", "setScope", "fission", "vectorize"],
+  slideAt: ["storageFold", "storageFold", "computeAt", "setScope"],
+  cacheReadAt: ["doubleBuffer", "softwarePipeline", "vectorize"],
+  cacheRead: ["computeAt", "transformLayout"],
+  storageFold: ["softwarePipeline", "vectorize", "parallel", "unroll"],
+  split: ["vectorize", "reorder", "loopPartition", "rfactor"],
+  padEinsum: ["computeInline", "split", "computeAt"],
+  decomposeReduction: ["vectorize", "unroll"],
+};
+
+/** Draws a primitive by weight, among those allowed; `after` is the step before. */
+export function drawPrimitive(
+  r: Random,
+  allowed: readonly PrimitiveName[] = names,
+  after?: PrimitiveName,
+): PrimitiveName {
+  const likely = after && next[after];
+  if (likely && r.chance(0.3)) return r.pick(likely);
   const total = allowed.reduce((t, n) => t + (weights[n] ?? 1), 0);
   let left = r.unit() * total;
   for (const n of allowed) {

@@ -67,7 +67,7 @@ function schedule(r: Random, s: Schedule, kind: string, wanted: number, tally: T
     if (s.trace.steps.length === before) break;
   }
   for (let tries = 0; s.trace.steps.length < wanted && tries < 3 * wanted && !isLarge(s); tries++) {
-    const name = drawPrimitive(r);
+    const name = drawPrimitive(r, undefined, s.trace.steps.at(-1)?.primitive as PrimitiveName | undefined);
     const args = proposers[name](r, s);
     if (!args) continue;
     const before = s.trace.steps.length;

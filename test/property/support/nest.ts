@@ -92,7 +92,12 @@ export function perfectRuns(s: Schedule): For[][] {
 }
 /** Whether the function allocates the buffer. */
 export const isIntermediate = (s: Schedule, b: Buffer): boolean => s.func.params.every((p) => p.buffer.id !== b.id);
-/** The buffers that a block writes, reads, or both. */
+/** The loops around every block that uses a buffer. */
+export function commonLoops(s: Schedule, b: Buffer): readonly For[] {
+  const users = places(s).filter((p) => [...p.block.reads, ...p.block.writes].some((x) => x.buffer.id === b.id));
+  return (users[0]?.loops ?? []).filter((l) => users.every((p) => p.loops.includes(l)));
+}
+/** The buffers that a block writes, or reads. */
 export const buffersOf = (b: Block, of: "reads" | "writes"): readonly Buffer[] => [
   ...new Set(b[of].map((x) => x.buffer)),
 ];

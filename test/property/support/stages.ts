@@ -77,10 +77,11 @@ function timeSteps(m: Maker): Built {
     (t, x) => {
       const before = binary("max", sub(t!, 1), constant(t!.dtype, 0));
       const at = (d: number): Expr => binary("min", binary("max", add(x!, d), 0), n - 1);
-      const sides = joined(m, S.at(before, at(-reach)), S.at(before, at(m.r.int(0, 1))));
+      const sides = joined(m, S.at(before, at(-reach)), S.at(before, at(reach > 0 ? m.r.int(0, 1) : 0)));
       return select(compare("eq", t!, 0), A.at(x!), sides);
     },
-    { kinds: ["ordered", "spatial"] },
+    // Whoever reads a neighbour's element is not on its own.
+    { kinds: ["ordered", reach > 0 ? "ordered" : "spatial"] },
   );
   return { outputs: [m.r.chance(0.5) ? S : maybeEpilogue(m, S)], roundings: 40 };
 }
