@@ -5,6 +5,7 @@ import type { Buffer, Expr, Load, Ramp } from "../../ir/expr/expr.ts";
 import type { Store } from "../../ir/loop/program.ts";
 import { invariant } from "../../ir/support/invariant.ts";
 import { type Address, commonAlignment, elementAddress } from "./address.ts";
+import { storeAtomic } from "./atomics.ts";
 import { bindingOf, type FunctionContext, splat } from "./function-context.ts";
 import { intrinsicSuffix, memoryType, registerType, vectorOf } from "./types.ts";
 import { literal, type Value } from "./writer.ts";
@@ -154,6 +155,10 @@ function gather(ctx: FunctionContext, e: Load, at: Expr, predicate: Expr): Value
 
 /** Writes a store. */
 export function storeValue(ctx: FunctionContext, s: Store): void {
+  if (s.atomic) {
+    storeAtomic(ctx, s);
+    return;
+  }
   const at = onlyIndex(s.indices, s.buffer);
   const lanes = Math.max(at.dtype.lanes, s.value.dtype.lanes);
   const t = withLanes(s.buffer.dtype, lanes);

@@ -148,6 +148,23 @@ export class FunctionWriter {
     return `br i1 ${some.ref}, label %${head}, label %${exit}`;
   }
 
+  /** Runs `body` with a value, then with each `next` that it gives, until it gives `done`. */
+  repeat(type: string, first: Value, body: (current: Value) => { readonly next: Value; readonly done: Value }): void {
+    const [head, exit] = [this.#label(), this.#label()];
+    const region = this.#open("loop", head);
+    const current = { ref: this.#register(), depth: this.depth };
+    const { next, done } = body(current);
+    this.#regions.pop();
+    const outer = this.#current;
+    outer.lines.push(`  br label %${head}`, `${head}:`);
+    outer.lines.push(
+      `  ${current.ref} = phi ${type} [ ${first.ref}, %${outer.label} ], [ ${next.ref}, %${region.label} ]`,
+    );
+    append(outer.lines, region.lines);
+    outer.lines.push(`  br i1 ${done.ref}, label %${exit}, label %${head}`, `${exit}:`);
+    outer.label = exit;
+  }
+
   /** Runs `then` or `otherwise`. */
   branch(condition: Value, then: () => void, otherwise?: () => void): void {
     const [thenLabel, join] = [this.#label(), this.#label()];

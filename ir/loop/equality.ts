@@ -145,7 +145,7 @@ class Equality {
       return a.loopKind === b.loopKind && a.axis === b.axis && sameAnnotations(a.annotations, b.annotations);
     }
     if (a.kind === "store" && b.kind === "store") {
-      const same = !a.predicate === !b.predicate && a.nontemporal === b.nontemporal;
+      const same = !a.predicate === !b.predicate && a.nontemporal === b.nontemporal && a.atomic === b.atomic;
       return this.#buffers.same(a.buffer.id, b.buffer.id) && same;
     }
     if (a.kind === "if" && b.kind === "if") return !a.otherwise === !b.otherwise;

@@ -104,7 +104,9 @@ class Hasher {
     else if (s.kind === "allocate") this.#bindBuffers([s.buffer], inner);
     else {
       if (s.kind === "store")
-        this.#add(`${this.#buffer(s.buffer)} ${s.predicate ? "masked" : ""}${s.nontemporal ? "nontemporal" : ""}`);
+        this.#add(
+          `${this.#buffer(s.buffer)} ${s.predicate ? "masked" : ""}${s.nontemporal ? "nontemporal" : ""}${s.atomic ? "atomic" : ""}`,
+        );
       if (s.kind === "parallelCall") {
         this.#add(`${s.callee} ${s.buffers.map((b) => this.#buffer(b))} ${s.scalars.map((v) => this.#vars.get(v.id))}`);
       }

@@ -89,6 +89,8 @@ export interface Store {
   readonly predicate?: Expr;
   /** Goes to memory past the caches; the meaning is the same. */
   readonly nontemporal?: true;
+  /** The value is `load op v` of the same element: loading, combining and storing are one step for all threads. */
+  readonly atomic?: true;
   /** Where the scheduled program says it, for errors; never decides anything and is not part of the text. */
   readonly origin?: StoreOrigin;
 }

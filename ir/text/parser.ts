@@ -209,7 +209,8 @@ class Parser {
     }
     const predicate = r.take("where") ? parseExpr(r) : undefined;
     const stored = store(target, indices, value, predicate);
-    return this.#ended(r, r.take("nontemporal") ? { ...stored, nontemporal: true } : stored);
+    const past = r.take("nontemporal") ? { ...stored, nontemporal: true as const } : stored;
+    return this.#ended(r, r.take("atomic") ? { ...past, atomic: true } : past);
   }
   #for(r: Reader): For {
     const { loopKind, axis } = this.#loopKind(r);

@@ -164,7 +164,7 @@ class Printer implements PrintedProgram {
   #store(s: Store, depth: number): void {
     const mask = s.predicate ? ` where ${this.#expr(s.predicate)}` : "";
     const target = `${this.#names.buffer(s.buffer)}[${s.indices.map((i) => this.#expr(i)).join(", ")}]`;
-    const hint = s.nontemporal ? " nontemporal" : "";
+    const hint = `${s.nontemporal ? " nontemporal" : ""}${s.atomic ? " atomic" : ""}`;
     this.#mark(s, this.#line(depth, `${target} = ${this.#expr(s.value)}${mask}${hint}`));
   }
   #if(s: If, depth: number): void {

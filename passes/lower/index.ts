@@ -12,6 +12,7 @@ import { locateAccesses } from "./locate-accesses.ts";
 import { outlineParallel } from "./outline-parallel.ts";
 import { placeAllocations } from "./place-allocations.ts";
 import { predicateLoads } from "./predicate-loads.ts";
+import { serializeThreads } from "./serialize-threads.ts";
 import { unmaskLoads } from "./unmask-loads.ts";
 import { unrollLoops } from "./unroll-loops.ts";
 import { vectorizeLoops } from "./vectorize-loops.ts";
@@ -22,6 +23,11 @@ export interface LoweringTarget {
   readonly vectorBits: number;
 }
 
+const serialize = definePass<"loops", "loops">({
+  name: "serialize-threads",
+  doc: "Turns loops bound to GPU axes into serial ones, and GPU scopes into the stack.",
+  run: serializeThreads,
+});
 const compact = definePass<"loops", "loops">({
   name: "compact-buffers",
   doc: "Shrinks buffers to what is accessed while blocks still tell regions; lowers blocks on the way.",
@@ -103,6 +109,8 @@ export const withBoundsChecks = <To extends "tasks">(passes: Pipeline<"loops", T
 /** The passes that lower a scheduled program for a target, in their order. */
 export function loweringPipeline(target: LoweringTarget): Pipeline<"loops", "tasks"> {
   return pipeline(
+    // First: buffers sink into serial loops, not into those of threads.
+    serialize,
     compact,
     flatten,
     // While loops still bound their variables: conditions that always hold vanish.

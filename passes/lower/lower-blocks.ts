@@ -33,10 +33,12 @@ function lower(s: Stmt, ranges: ReadonlyMap<VarId, Bounds>): Stmt {
       ranges,
     );
   const init = s.init && initCondition(s, map, ranges, bound(s.init));
-  const update = s.annotations?.nontemporal === true ? pastCaches(bound(s.body)) : bound(s.body);
+  const plain = s.annotations?.nontemporal === true ? pastCaches(bound(s.body)) : bound(s.body);
+  const update = s.annotations?.atomic === true ? inOneStep(plain) : plain;
   const body = init ? (startedFrom(init, update) ?? seq([init, update])) : update;
   return s.predicate && decide(s.predicate, ranges) !== 1 ? ifThen(s.predicate, body) : body;
 }
+const inOneStep = (s: Stmt): Stmt => rewriteStmt(s, (n) => (n.kind === "store" ? { ...n, atomic: true } : n));
 const pastCaches = (s: Stmt): Stmt => rewriteStmt(s, (n) => (n.kind === "store" ? { ...n, nontemporal: true } : n));
 /** One store instead of two where an element is always set just before its update. */
 function startedFrom(init: Stmt, update: Stmt): Stmt | undefined {

@@ -28,9 +28,17 @@ const maxInlineChunks = 8;
 export function vectorizeLoops(s: Stmt, vectorBits: number, ids: IdSource): Stmt {
   const inner = mapChildStmts(s, (c) => vectorizeLoops(c, vectorBits, ids));
   if (inner.kind !== "for" || inner.loopKind !== "vectorized") return inner;
-  // A loop around vectors already made keeps its iterations: vectors have one dimension.
-  if (holdsVectors(inner.body)) return { ...inner, loopKind: "serial" };
+  // A loop around vectors already made keeps its iterations: vectors have one dimension, and atomic updates one element.
+  if (holdsVectors(inner.body) || holdsAtomics(inner.body)) return { ...inner, loopKind: "serial" };
   return vectorize(inner, nativeLanes(inner, vectorBits), ids);
+}
+function holdsAtomics(s: Stmt): boolean {
+  let found = false;
+  visitStmt(s, (n) => {
+    found ||= n.kind === "store" && n.atomic === true;
+    return !found;
+  });
+  return found;
 }
 function holdsVectors(s: Stmt): boolean {
   let found = false;

@@ -4,11 +4,13 @@
  */
 import type { Scope } from "../../ir/expr/expr.ts";
 import type { LayoutDim } from "../../ir/graph/layout.ts";
-import type { AnnotationValue, Program } from "../../ir/loop/program.ts";
+import type { AnnotationValue, Program, ThreadAxis } from "../../ir/loop/program.ts";
 import type { Shape } from "./arguments.ts";
 import { keepsCircular } from "./circular.ts";
 import { withRegions } from "./nested.ts";
 import { type AnnotateArgs, annotate } from "./primitive/annotate.ts";
+import { atomic } from "./primitive/atomic.ts";
+import { type BindArgs, bind } from "./primitive/bind.ts";
 import { type BlockizeArgs, blockize } from "./primitive/blockize.ts";
 import { type CacheReadArgs, cacheRead } from "./primitive/cache-read.ts";
 import { cacheReadAt } from "./primitive/cache-read-at.ts";
@@ -92,6 +94,7 @@ const loopArg = (loop: LoopRef): { readonly loop: LoopRef } => ({ loop });
 const loopShape: Shape = { loop: "loop" };
 const loopsArg = (...loops: LoopRef[]): FuseArgs => ({ loops });
 const loopsShape: Shape = { loops: "loops" };
+const bindArgs = (loop: LoopRef, axis: ThreadAxis): BindArgs => ({ loop, axis });
 const blockizeArgs = (loop: LoopRef): BlockizeArgs => ({ loop });
 const atArgs = (block: BlockRef, loop: LoopRef): ComputeAtArgs => ({ block, loop });
 const atShape: Shape = { block: "block", loop: "loop" };
@@ -244,6 +247,8 @@ export const primitives = {
     dim: "integer",
     tile: "integer",
   }),
+  bind: stays(bind, bindArgs, { loop: "loop", axis: "thread axis" }),
+  atomic: stays(atomic, blockArg, blockShape),
   blockize: stays(blockize, blockizeArgs, loopShape),
   skew: stays(skew, skewArgs, { outer: "loop", inner: "loop", factor: "integer" }),
 } as const;

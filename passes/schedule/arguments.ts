@@ -1,5 +1,6 @@
 /** The types of primitives' arguments as data: a trace that was read from somewhere is checked against them. */
 import type { Scope } from "../../ir/expr/expr.ts";
+import { threadAxes } from "./kernels.ts";
 import type { Tail } from "./primitive/split.ts";
 import type { BlockRef, LoopRef } from "./primitive.ts";
 
@@ -48,6 +49,7 @@ const kinds = {
   "pipeline mode": oneOf(["peeled", "guarded"]),
   "layout dimensions": listOf(isLayoutDim),
   scope: oneOf(scopes),
+  "thread axis": oneOf(threadAxes),
   tail: oneOf(tails),
 };
 type Kind = keyof typeof kinds;

@@ -5,6 +5,7 @@ import { some } from "../../ir/expr/traverse.ts";
 import type { Block, For, Program, Stmt } from "../../ir/loop/program.ts";
 import { childStmts } from "../../ir/loop/traverse.ts";
 import { toAffine } from "../analysis/affine.ts";
+import { meetsAtomically } from "./atomics.ts";
 import { carriedMeetings } from "./dependences.ts";
 import { keyOf } from "./iteration.ts";
 import { bindingsOf, dependsOn, hasKind, type Meeting, nestOf, storesTheSame } from "./legality.ts";
@@ -52,7 +53,9 @@ export function brokenLoop(before: Program, after: Program): { loop: For; meetin
     if (old.has(loop)) continue;
     const nest = nestOf(loop, around);
     const meeting = carriedMeetings(nest, loop).find((m) =>
-      loop.loopKind === "parallel" ? !storesTheSame(nest, m) : accumulates(m, loop) === undefined,
+      loop.loopKind === "parallel"
+        ? !storesTheSame(nest, m) && !meetsAtomically(m)
+        : accumulates(m, loop) === undefined,
     );
     if (meeting) return { loop, meeting };
   }

@@ -10,6 +10,7 @@ import { overlappingBlock } from "./contracts.ts";
 import { refused, unknownHandle } from "./errors.ts";
 import { type Fate, fateOf, insteadOf } from "./fate.ts";
 import { brokenLoop, hasLoopsAtOnce } from "./independence.ts";
+import { hasKernels, kernelFault } from "./kernels.ts";
 import { describeDependence, describeMeeting } from "./legality.ts";
 import { type Level, levelsOf } from "./levels.ts";
 import { type TiledLoops, tile } from "./library/tile.ts";
@@ -81,6 +82,8 @@ export const buffersInScope = "buffers-in-scope";
 export const keepsIntrinsics = "keeps-intrinsics";
 /** The rule that every primitive has: loops that run at once stay independent. */
 export const staysIndependent = "stays-independent";
+/** The rule that every primitive has: GPU kernels stay what GPUs can run. */
+export const keepsKernels = "keeps-kernels";
 /** The rule that every program has: blocks are what their iteration variables say. */
 export const spatialWritesOverlap = "spatial-writes-overlap";
 /** The rules that every primitive has besides its own, by name. */
@@ -91,6 +94,7 @@ export const commonRules: Readonly<Record<string, string>> = {
   [staysIndependent]: "iterations of parallel and vectorized loops stay independent",
   [buffersInScope]: "buffers are used only inside their allocations",
   [keepsIntrinsics]: "tensorized nests stay what their intrinsics mean",
+  [keepsKernels]: "what is bound to GPU axes stays free of races, within the limits of GPUs, and visible to who needs it",
   [insideOneBlock]:
     "what moves blocks works on blocks that stand in no other, and everything else on loops and blocks inside one block",
 };
@@ -333,7 +337,8 @@ export class Schedule implements Walked {
     const scopes = allocatesInLoops(before);
     const loops = moves && hasLoopsAtOnce(before);
     const tensors = hasTensorized(before);
-    if (!scopes && !loops && !tensors) return undefined;
+    const kernels = name !== "bind" && hasKernels(before);
+    if (!scopes && !loops && !tensors && !kernels) return undefined;
     this.#made = primitive.rewrite(before, args);
     const after = this.#made.program;
     const stray = scopes ? strayBuffer(after) : undefined;
@@ -346,6 +351,8 @@ export class Schedule implements Walked {
       const because = `the nest at ${changed.loop.var.name} would no longer be what ${changed.intrinsic} means`;
       return { rule: keepsIntrinsics, because, instead: `apply ${name} before tensorize` };
     }
+    const fault = kernels ? kernelFault(after) : undefined;
+    if (fault) return { ...fault, rule: keepsKernels, instead: `apply ${name} before bind` };
     const broken = loops ? brokenLoop(before, after) : undefined;
     if (!broken) return undefined;
     const { loop, meeting } = broken;

@@ -1,5 +1,6 @@
 /** Whether a primitive may be applied, why not, and with which other arguments it may. */
 import { rowNamed } from "./apply.ts";
+import { threadAxes } from "./kernels.ts";
 import type { BlockRef, LoopRef, Violation } from "./primitive.ts";
 import { divisorsOf } from "./sampling.ts";
 
@@ -57,6 +58,8 @@ function candidates(kind: string, argument: string, args: Arguments, p: Prober):
       return p.blocks;
     case "scope":
       return ["global", "stack", "register"];
+    case "thread axis":
+      return threadAxes;
     case "tail":
       return ["guard", "peel", "shift-inwards", "exact"];
     case "pipeline mode":

@@ -1,10 +1,11 @@
 /** parallel: a loop's iterations run on several threads. */
 import type { Buffer } from "../../../ir/expr/expr.ts";
 import { allocate } from "../../../ir/loop/build.ts";
-import type { Program, Stmt } from "../../../ir/loop/program.ts";
+import type { For, Program, Stmt } from "../../../ir/loop/program.ts";
 import { mapBodies, mapChildStmts } from "../../../ir/loop/traverse.ts";
 import type { BufferId } from "../../../ir/support/ids.ts";
 import { carries } from "../../lower/compact-buffers.ts";
+import { meetsAtomically } from "../atomics.ts";
 import { carriedMeetings } from "../dependences.ts";
 import { describeMeeting, loopsIn, type Meeting, nestOf, storesTheSame } from "../legality.ts";
 import { definePrimitive, type LoopRef, remembered, type Violation } from "../primitive.ts";
@@ -30,12 +31,13 @@ function check(program: Program, { loop: ref }: ParallelArgs): Violation<Rule> |
       instead: "fuse the loops",
       at: loopRef(nested),
     };
-  const { carried } = sharing(program, ref);
+  const { carried } = iterationsShare(program, ref);
   if (carried)
     return {
       rule: "independent-iterations",
       because: describeMeeting(carried, ref.name),
-      instead: "make a loop parallel that drives only spatial variables; rfactor splits a reduction",
+      instead:
+        "make a loop parallel that drives only spatial variables; rfactor splits a reduction, atomic lets threads share it",
       at: ref,
     };
   return undefined;
@@ -45,12 +47,13 @@ interface Sharing {
   readonly carried?: Meeting;
   readonly own: readonly Buffer[];
 }
-const sharing = remembered((program: Program, ref: LoopRef): Sharing => {
+/** What iterations of a loop would share if they ran at once. */
+export const iterationsShare = remembered((program: Program, ref: LoopRef): Sharing => {
   const loop = loopOf(program, ref);
   const nest = nestOf(loop, loopsOutside(program, ref));
   const own = new Map<BufferId, Buffer>();
   for (const m of carriedMeetings(nest, loop)) {
-    if (own.has(m.buffer.id) || storesTheSame(nest, m)) continue;
+    if (own.has(m.buffer.id) || storesTheSame(nest, m) || meetsAtomically(m)) continue;
     if (!isPrivate(program, ref, m.buffer)) return { carried: m, own: [] };
     own.set(m.buffer.id, m.buffer);
   }
@@ -66,18 +69,17 @@ function isPrivate(program: Program, ref: LoopRef, buffer: Buffer): boolean {
   return !carries(loop, buffer.id, loopsOutside(program, ref));
 }
 
-/** Buffers that iterations share are allocated in each iteration instead. */
-function rewrite(program: Program, { loop: ref }: ParallelArgs) {
-  const loop = loopOf(program, ref);
-  const { own } = sharing(program, ref);
-  const body = own.reduce<Stmt>((inner, b) => allocate(b, inner), loop.body);
-  const sunk = replaceStmt(program, loop, { ...loop, body, loopKind: "parallel" });
+/** The program with `next` in place of a loop; buffers that iterations share are allocated in each of them instead. */
+export function withOwnBuffers(program: Program, ref: LoopRef, next: For): Program {
+  const { own } = iterationsShare(program, ref);
+  const body = own.reduce<Stmt>((inner, b) => allocate(b, inner), next.body);
+  const sunk = replaceStmt(program, loopOf(program, ref), { ...next, body });
   const outer = (s: Stmt): Stmt => {
     if (s.kind === "for" && s.var.id === ref.id) return s;
     const inner = mapChildStmts(s, outer);
     return inner.kind === "allocate" && own.some((b) => b.id === inner.buffer.id) ? inner.body : inner;
   };
-  return { program: own.length > 0 ? mapBodies(sunk, outer) : sunk, result: undefined };
+  return own.length > 0 ? mapBodies(sunk, outer) : sunk;
 }
 
 /** The primitive. */
@@ -90,8 +92,11 @@ export const parallel = definePrimitive({
     "serial-loop": "the loop is serial",
     "not-nested": "no loop around or within is parallel or bound to threads, and none around is vectorized",
     "independent-iterations":
-      "no iteration touches an element that another writes, unless each can have a buffer of its own or all store the same",
+      "no iteration touches an element that another writes, unless each can have a buffer of its own, all store the same, or a block's update is atomic",
   },
   check,
-  rewrite,
+  rewrite: (program: Program, { loop: ref }: ParallelArgs) => ({
+    program: withOwnBuffers(program, ref, { ...loopOf(program, ref), loopKind: "parallel" }),
+    result: undefined,
+  }),
 });

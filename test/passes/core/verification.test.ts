@@ -156,7 +156,7 @@ describe("facts", () => {
       run: (p, c) => flatten.run(p as never, c) as Program,
     });
     const names = insertPass(usual, mine, { replace: "flatten-storage" }).passes.map((p) => p.name);
-    expect(names.slice(0, 3)).toEqual(["compact-buffers", "my-flatten", "simplify-statements"]);
+    expect(names.slice(1, 4)).toEqual(["compact-buffers", "my-flatten", "simplify-statements"]);
     const { ensures: _, ...lazy } = mine;
     expect(() => insertPass(usual, definePass<"loops", "flat">(lazy), { replace: "flatten-storage" })).toThrow(
       /predicate-loads requires no-multi-dim-access, which no pass before it ensures/,

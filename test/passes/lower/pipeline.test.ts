@@ -26,9 +26,16 @@ describe("the lowering pipeline", () => {
   test("goes from blocks to tasks in its order", () => {
     const names: string[] = [];
     lowerProgram(scheduled().program, { vectorBits: 256 }, { ...plainContext, instruments: [seen(names)] });
-    const milestones = ["compact-buffers", "flatten-storage", "vectorize-loops", "unroll-loops", "outline-parallel"];
+    const milestones = [
+      "serialize-threads",
+      "compact-buffers",
+      "flatten-storage",
+      "vectorize-loops",
+      "unroll-loops",
+      "outline-parallel",
+    ];
     expect(names.filter((name) => milestones.includes(name))).toEqual(milestones);
-    expect([names[0], names.at(-1)]).toEqual(["compact-buffers", "outline-parallel"]);
+    expect([names[0], names.at(-1)]).toEqual(["serialize-threads", "outline-parallel"]);
     expect(loweringPipeline({ vectorBits: 256 }).passes.map((p) => p.name)).toEqual(names);
   });
   test("leaves a well-formed program after every pass", () => {

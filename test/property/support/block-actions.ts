@@ -1,5 +1,6 @@
 /** Random arguments of the primitives that make blocks of blocks, stage tiles, bind loops and accumulate at once. */
 import type { ArgsOf } from "../../../passes/schedule/apply.ts";
+import { threadAxes } from "../../../passes/schedule/kernels.ts";
 import type { Schedule } from "../../../passes/schedule/schedule.ts";
 import type { Random } from "./random.ts";
 
@@ -18,5 +19,21 @@ const cacheAt = (of: "reads" | "writes") => (r: Random, s: Schedule) => {
   return { loop: r.pick(loops), block, buffer: r.pick(regions).buffer.name, scope };
 };
 
+function bind(r: Random, s: Schedule): ArgsOf<"bind"> | undefined {
+  const loops = s.loops(r.pick(s.blocks()));
+  return loops.length > 0 ? { loop: r.pick(loops), axis: r.pick(threadAxes) } : undefined;
+}
+/** Blocks without an init are what atomic is for. */
+function atomic(r: Random, s: Schedule): ArgsOf<"atomic"> {
+  const open = s.blocks().filter((b) => !s.describe(b).init);
+  return { block: r.pick(open.length > 0 && r.chance(0.8) ? open : s.blocks()) };
+}
+
 /** Rows of `proposers`. */
-export const blockProposers = { blockize, cacheReadAt: cacheAt("reads"), cacheWriteAt: cacheAt("writes") };
+export const blockProposers = {
+  blockize,
+  bind,
+  atomic,
+  cacheReadAt: cacheAt("reads"),
+  cacheWriteAt: cacheAt("writes"),
+};

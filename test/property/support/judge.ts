@@ -29,18 +29,20 @@ export function randomInputs(program: Program, r: Random): Values {
 
 const bfloat16Bits = (v: number): number => new Uint32Array(Float32Array.of(v).buffer)[0]! >>> 16;
 
-/** The program with the iterations of parallel and vectorized loops in another order, as their meaning allows. */
+const atOnce: ReadonlySet<string> = new Set(["parallel", "vectorized", "thread"]);
+/** The program with the iterations of parallel, vectorized and bound loops in another order, as their meaning allows. */
 export function scrambled(program: Program, r: Random): Program {
   const ids = new IdSource(program.nextId);
   const scramble = (s: Stmt): Stmt => {
-    if (s.kind !== "for" || (s.loopKind !== "parallel" && s.loopKind !== "vectorized")) return s;
+    if (s.kind !== "for" || !atOnce.has(s.loopKind)) return s;
+    const { axis: _, ...bare } = s;
     const n = constantValue(s.extent);
-    if (n === undefined || n < 2) return { ...s, loopKind: "serial" };
+    if (n === undefined || n < 2) return { ...bare, loopKind: "serial" };
     const step = r.shuffle([1, n - 1, ...[2, 3, 5, 7].filter((p) => n % p !== 0)])[0]!;
     const fresh = variable(ids, s.var.name);
     const order = floormod(add(mul(sub(fresh, s.min), step), r.int(0, n - 1)), n);
     const map = new Map([[s.var.id, add(s.min, order)]]);
-    return { ...s, loopKind: "serial", var: fresh, body: rewriteExprs(s.body, (e) => substitute(e, map)) };
+    return { ...bare, loopKind: "serial", var: fresh, body: rewriteExprs(s.body, (e) => substitute(e, map)) };
   };
   return { ...mapBodies(program, (b) => rewriteStmt(b, scramble)), nextId: ids.next };
 }
