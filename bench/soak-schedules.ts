@@ -5,7 +5,7 @@
  *   npm run soak:schedules -- [--programs 100000] [--seed 1] [--jobs n] [--resume] [--only SEED]
  *
  * Cases run in child processes: a crash or a hang is a finding with its seed. What fails is made small, by leaving steps
- * out. Progress is kept in build/soak-schedules.json: --resume goes on from there. --only replays one seed and prints
+ * out. Progress is kept in build/soak-schedules.json: --resume goes on from there, and runs what was wrong once more. --only replays one seed and prints
  * every stage. Exact and bounded comparisons: test/property/support/expected.ts.
  */
 import { execFileSync } from "node:child_process";
@@ -50,6 +50,8 @@ function fail(message: string): never {
 /** A finding with its smallest schedule. */
 interface Kept extends Omit<Finding, "traces"> {
   readonly source: readonly string[];
+  /** The commit at which a resumed soak found nothing wrong with the seed any more. */
+  fixedAt?: string;
 }
 /** What is known so far; all of it JSON. */
 interface State {
@@ -116,10 +118,21 @@ class Soak {
     process.once("SIGINT", () => {
       this.#stopping = true;
     });
+    await this.#recheck();
     await Promise.all(Array.from({ length: jobs }, () => this.#work()));
     this.#keep();
     this.#progress(true);
     return this.#state;
+  }
+  /** Runs what was wrong before once more. */
+  async #recheck(): Promise<void> {
+    const child = new SoakChild();
+    for (const f of this.#state.findings) {
+      if (f.fixedAt !== undefined) continue;
+      const answer = await child.run([f.seed], f.build, 1);
+      if ("outcome" in answer && answer.outcome.findings.length === 0) f.fixedAt = this.#run.commit;
+    }
+    child.end();
   }
   /** Chunks in turn, in one child. */
   async #work(): Promise<void> {
@@ -191,10 +204,11 @@ class Soak {
     const full = Math.min(width, Math.round((width * done) / programs));
     const bar = "█".repeat(full) + "░".repeat(width - full);
     const eta = last ? "" : `, ${Math.floor(leftS / 60)} min ${leftS % 60} s left`;
-    const line = `${bar} ${done}/${programs}, ${rate.toFixed(0)}/s, ${findings.length} wrong${eta}`;
+    const line = `${bar} ${done}/${programs}, ${rate.toFixed(0)}/s, ${wrongIn(findings)} wrong${eta}`;
     process.stderr.write(process.stderr.isTTY ? `\r\x1b[K${line}${last ? "\n" : ""}` : last ? `${line}\n` : "");
   }
 }
+const wrongIn = (findings: readonly Kept[]): number => findings.filter((f) => f.fixedAt === undefined).length;
 /** A finding with the fewest steps that still fail, where it has any. */
 async function smallest(child: SoakChild, f: Finding): Promise<Kept> {
   const { traces, ...rest } = f;
@@ -229,13 +243,13 @@ function report(s: State): boolean {
   process.stdout.write(
     `\n${s.programs} programs from seed ${s.seed}, ${s.steps} steps; ${percent(share(all))} of ${all.tried} attempts accepted, ` +
       `${percent(share(rewriting))} without sampling and annotations; ${s.bounded} of ${outputs} outputs within a bound, ` +
-      `the others exact; ${s.findings.length} wrong\n`,
+      `the others exact; ${wrongIn(s.findings)} wrong, ${s.findings.length - wrongIn(s.findings)} found before and fixed\n`,
   );
   const shares = { accepted: share(all), acceptedWithoutSampling: share(rewriting) };
   const machine = { llvmCpu: hostCpu().name, llvm: llvmVersion(), node: process.version };
   const { next: _, ahead: __, ...kept } = s;
   if (s.programs >= 10_000) write(resultsPath, { machine, builds: builds.map((b) => b.name), ...shares, ...kept });
-  return s.findings.length === 0 && share(all) >= 0.4;
+  return wrongIn(s.findings) === 0 && share(all) >= 0.4;
 }
 const percent = (x: number): string => `${(100 * x).toFixed(1)} %`;
 
