@@ -419,6 +419,30 @@ export const examples: Readonly<Record<string, PrimitiveExample>> = {
       s.tensorize(s.loop("k"), fmaOuterProduct(4));
     },
   },
+  bind: {
+    program: "scale",
+    run(s) {
+      const { outer, inner } = s.tile([s.loop("i"), s.loop("j")], [4, 32]);
+      s.bind(outer[0]!, "blockIdx.x");
+      s.bind(inner[0]!, "threadIdx.y");
+      s.bind(inner[1]!, "threadIdx.x");
+    },
+    refused(s) {
+      s.bind(s.loop("i"), "threadIdx.x");
+      s.bind(s.loop("j"), "threadIdx.x");
+    },
+  },
+  atomic: {
+    program: "rows",
+    run(s) {
+      s.decomposeReduction(s.block("R"), s.loopAt("R", 0));
+      s.atomic(s.block("R"));
+      s.parallel(s.loop("k"));
+    },
+    refused(s) {
+      s.atomic(s.block("R"));
+    },
+  },
   softwarePipeline: {
     program: "chain",
     run(s) {

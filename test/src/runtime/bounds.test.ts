@@ -33,6 +33,8 @@ import { codegenTarget, nativeOptions } from "../../../src/runtime/kernels.ts";
 import { describeNative } from "../../codegen/native-run.ts";
 import { check } from "../../e2e/fuzz/check.ts";
 import { randomCase } from "../../e2e/fuzz/generate.ts";
+import { writeClassifier } from "../cli/models.ts";
+import { cli, temporaryFolder } from "../cli/run-cli.ts";
 
 const open: NativeFunction[] = [];
 afterAll(() => {
@@ -273,6 +275,15 @@ describeNative("networks", () => {
       expect(error.details).toMatchObject({ buffer: "B", indices: [0, 8] });
     }
     net.dispose();
+  });
+});
+
+const folder = temporaryFolder();
+describeNative("the command line", () => {
+  test("takes --check-bounds", async () => {
+    const { status, stderr } = await cli("run", writeClassifier(folder), "--check-bounds", "--fill", "ones");
+    expect(stderr).toContain("compiled in");
+    expect(status).toBe(0);
   });
 });
 
