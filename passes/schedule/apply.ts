@@ -260,12 +260,11 @@ export type FaceOf<N extends PrimitiveName> = Parameters<(typeof primitives)[N][
 export type ArgsOf<N extends PrimitiveName> = ReturnType<(typeof primitives)[N]["face"]>;
 /** What a primitive's method gives back. */
 export type ResultOf<N extends PrimitiveName> = ReturnType<(typeof primitives)[N]["primitive"]["rewrite"]>["result"];
-/** One method for each primitive. */
-export type PrimitiveMethods = { [N in PrimitiveName]: (...args: FaceOf<N>) => ResultOf<N> };
 
 /** A row without its argument types, for code that treats all alike; arguments have the row's shape. */
 export interface AnyPrimitive {
   readonly name: string;
+  readonly doc: string;
   readonly rules: Readonly<Record<string, string>>;
   readonly check: (program: Program, args: object) => Violation | undefined;
   readonly rewrite: (program: Program, args: object) => { readonly program: Program; readonly result: unknown };

@@ -4,20 +4,22 @@ import type { Block, PrimFunc, Program } from "../../ir/loop/program.ts";
 import { InputError, type ScheduleError } from "../../ir/support/errors.ts";
 import { invariant } from "../../ir/support/invariant.ts";
 import type { Caches } from "../../ir/target/target.ts";
-import { type ArgsOf, argsFor, type FaceOf, type PrimitiveName, primitives, type ResultOf, rowNamed } from "./apply.ts";
+import { type Prober, proberOf } from "./alternatives.ts";
+import { type ArgsOf, argsFor, type PrimitiveName, primitives, rowNamed } from "./apply.ts";
 import { copiedArguments, handlesIn, mapHandles, sameArguments, shapeFault } from "./arguments.ts";
-import { overlappingBlock } from "./contracts.ts";
 import { refused, unknownHandle } from "./errors.ts";
 import { type Fate, fateOf, insteadOf } from "./fate.ts";
 import { brokenLoop, hasLoopsAtOnce } from "./independence.ts";
 import { hasKernels, kernelFault } from "./kernels.ts";
-import { describeDependence, describeMeeting } from "./legality.ts";
+import { describeMeeting } from "./legality.ts";
 import { type Level, levelsOf } from "./levels.ts";
 import { type TiledLoops, tile } from "./library/tile.ts";
+import type { Methods } from "./methods.ts";
 import { boundaryViolation, insideOneBlock } from "./nested.ts";
+import { overlapViolation, spatialWritesOverlap } from "./overlap.ts";
+import { patternText } from "./pattern.ts";
 import type { SplitOptions, Tail } from "./primitive/split.ts";
 import { brokenIntrinsic, hasTensorized } from "./primitive/tensorize.ts";
-import { patternText } from "./pattern.ts";
 import type { BlockRef, LoopRef, Rewritten, Violation } from "./primitive.ts";
 import { type NestPrintOptions, printNest } from "./print.ts";
 import {
@@ -31,15 +33,7 @@ import {
   type Pattern,
   type Walked,
 } from "./query.ts";
-import {
-  type Decision,
-  drawCategory,
-  drawTile,
-  locationsOf,
-  type SamplingName,
-  SeededRandom,
-  samplingNames,
-} from "./sampling.ts";
+import { type Decision, drawCategory, drawTile, locationsOf, SeededRandom, samplingNames } from "./sampling.ts";
 import { allocatesInLoops, strayBuffer } from "./scopes.ts";
 import {
   callText,
@@ -57,20 +51,15 @@ import {
 import { blockRef, blocksIn, findBlock, findLoop, loopRef, loopsAround } from "./tree.ts";
 import { viewOf } from "./view.ts";
 import { viewPage } from "./view-page.ts";
-import { alternativeLines, alternativesOf, type Explanation } from "./why.ts";
+import {
+  type Alternative,
+  type ArgumentOf,
+  alternativeLines,
+  alternativesOf,
+  choicesOf,
+  type Explanation,
+} from "./why.ts";
 
-/** What a primitive gives, its handles as cursors. */
-type Cursors<T> = T extends LoopRef
-  ? LoopCursor
-  : T extends BlockRef
-    ? BlockCursor
-    : T extends readonly unknown[]
-      ? { [K in keyof T]: Cursors<T[K]> }
-      : T;
-/** Primitives by name, with handles and options as written out in the table of `apply.ts`. */
-type Methods = {
-  [N in Exclude<PrimitiveName, "split" | SamplingName>]: (...args: FaceOf<N>) => Cursors<ResultOf<N>>;
-};
 export interface Schedule extends Methods {}
 
 /** The rule that every primitive has: handles stand for something that still exists. */
@@ -84,8 +73,6 @@ export const keepsIntrinsics = "keeps-intrinsics";
 export const staysIndependent = "stays-independent";
 /** The rule that every primitive has: GPU kernels stay what GPUs can run. */
 export const keepsKernels = "keeps-kernels";
-/** The rule that every program has: blocks are what their iteration variables say. */
-export const spatialWritesOverlap = "spatial-writes-overlap";
 /** The rules that every primitive has besides its own, by name. */
 export const commonRules: Readonly<Record<string, string>> = {
   [spatialWritesOverlap]:
@@ -94,7 +81,8 @@ export const commonRules: Readonly<Record<string, string>> = {
   [staysIndependent]: "iterations of parallel and vectorized loops stay independent",
   [buffersInScope]: "buffers are used only inside their allocations",
   [keepsIntrinsics]: "tensorized nests stay what their intrinsics mean",
-  [keepsKernels]: "what is bound to GPU axes stays free of races, within the limits of GPUs, and visible to who needs it",
+  [keepsKernels]:
+    "what is bound to GPU axes stays free of races, within the limits of GPUs, and visible to who needs it",
   [insideOneBlock]:
     "what moves blocks works on blocks that stand in no other, and everything else on loops and blocks inside one block",
 };
@@ -419,16 +407,9 @@ export class Schedule implements Walked {
   /** Whether a primitive may be applied, which rule it breaks, and with which other arguments it may. */
   why<N extends PrimitiveName>(name: N, args: ArgsOf<N>): Explanation {
     const violation = this.#violation(name, args);
-    const loops = this.#allLoops();
-    const blocks = this.blocks();
-    const alternatives = alternativesOf(name, args, {
-      legal: (other) => this.#violation(name, other) === undefined,
-      loops,
-      blocks,
-      buffersOf: (b) => [...this.describe(b).reads, ...this.describe(b).writes].map((r) => r.buffer.name),
-      extent: (l) => (loops.some((x) => x.id === l.id) ? this.extent(l) : undefined),
-    });
-    const lines = alternativeLines(alternatives);
+    const prober = this.#prober(name);
+    const alternatives = alternativesOf(name, args, prober);
+    const lines = alternativeLines(alternatives, prober.nests);
     if (!violation) {
       const call = callText({ primitive: name, args: namesOf(args) });
       return { legal: true, alternatives, text: [`${call} is legal`, ...lines].join("\n") };
@@ -436,6 +417,16 @@ export class Schedule implements Walked {
     const refusal = this.#refusal(name, args, violation);
     const demand = String(refusal.details.demand);
     return { legal: false, violation, demand, alternatives, text: [refusal.message, ...lines].join("\n") };
+  }
+  /**
+   * The legal values of an argument that is not given: `s.choices("computeAt", "loop", { block })` are the loops where
+   * a block could be computed, `s.choices("parallel", "loop", {})` those that may run in parallel.
+   */
+  choices<N extends PrimitiveName>(name: N, argument: ArgumentOf<ArgsOf<N>>, args: Partial<ArgsOf<N>>): Alternative {
+    return choicesOf(name, args, argument, this.#prober(name));
+  }
+  #prober(name: string): Prober {
+    return proberOf(this.func, (args) => this.#violation(name, args) === undefined);
   }
   #refusal(primitive: string, args: object, violation: Violation): ScheduleError {
     const { rule } = violation;
@@ -460,18 +451,6 @@ export class Schedule implements Walked {
   }
 }
 
-/** A block that is not what its iteration variables say: whatever primitives conclude from them would be wrong. */
-function overlapViolation(program: Program): Violation | undefined {
-  const found = overlappingBlock(program);
-  if (!found) return undefined;
-  const { block, by } = found;
-  return {
-    rule: spatialWritesOverlap,
-    because: `iterations of ${block.name} share elements of ${by.source.buffer.name}${describeDependence(by)}`,
-    instead: "declare the variables they differ in as ordered (or as reduction, where they accumulate)",
-    at: blockRef(block),
-  };
-}
 const named = (p: Program, name: string): PrimFunc | undefined => p.functions.find((f) => f.name === name);
 
 for (const name of Object.keys(primitives) as PrimitiveName[]) {

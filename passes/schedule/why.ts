@@ -1,13 +1,13 @@
 /** Whether a primitive may be applied, why not, and with which other arguments it may. */
-import { rowNamed } from "./apply.ts";
-import { threadAxes } from "./kernels.ts";
-import type { BlockRef, LoopRef, Violation } from "./primitive.ts";
-import { divisorsOf } from "./sampling.ts";
+import { type Choice, candidates, type Prober, shapeOf } from "./alternatives.ts";
+import type { Violation } from "./primitive.ts";
 
 /** Other values of one argument with which the primitive is legal, the others as given. */
 export interface Alternative {
   readonly argument: string;
-  readonly values: readonly (LoopRef | BlockRef | number | string)[];
+  readonly values: readonly Choice[];
+  /** There may be more: not all values were tried. */
+  readonly more?: true;
 }
 /** What `why` answers. */
 export interface Explanation {
@@ -19,72 +19,61 @@ export interface Explanation {
   /** All of it for people. */
   readonly text: string;
 }
-/** What the search for alternatives asks of a schedule. */
-export interface Prober {
-  readonly legal: (args: object) => boolean;
-  readonly loops: readonly LoopRef[];
-  readonly blocks: readonly BlockRef[];
-  /** Names of the buffers that a block uses. */
-  readonly buffersOf: (block: BlockRef) => readonly string[];
-  readonly extent: (loop: LoopRef) => number | undefined;
-}
-type Value = Alternative["values"][number];
+/** The names of a primitive's arguments, of any of the ways to give them. */
+export type ArgumentOf<Args> = Args extends object ? keyof Args & string : never;
 type Arguments = Readonly<Record<string, unknown>>;
 
 /** The most values of one argument that are tried. */
-const maxTries = 64;
+const maxTries = 96;
 
 /** The alternatives, one argument changed at a time. */
 export function alternativesOf(name: string, args: object, p: Prober): Alternative[] {
   const given = args as Arguments;
-  const found: Alternative[] = [];
-  for (const [argument, kind] of Object.entries(rowNamed(name)?.shape ?? {})) {
-    const old = given[argument];
-    const values = candidates(kind.replace("?", ""), argument, given, p)
-      .filter((v) => !same(v, old))
-      .slice(0, maxTries)
-      .filter((v) => p.legal({ ...given, [argument]: v }));
-    if (values.length > 0) found.push({ argument, values });
-  }
-  return found;
-}
-const same = (a: Value, b: unknown): boolean =>
-  a === b || (typeof a === "object" && typeof b === "object" && b !== null && "id" in b && a.id === b.id);
-function candidates(kind: string, argument: string, args: Arguments, p: Prober): readonly Value[] {
-  switch (kind) {
-    case "loop":
-      return p.loops;
-    case "block":
-      return p.blocks;
-    case "scope":
-      return ["global", "stack", "register"];
-    case "thread axis":
-      return threadAxes;
-    case "tail":
-      return ["guard", "peel", "shift-inwards", "exact"];
-    case "pipeline mode":
-      return ["peeled", "guarded"];
-    case "string":
-      return isBlock(args.block) && argument === "buffer" ? p.buffersOf(args.block) : [];
-    case "integer":
-      return integers(argument, args, p);
-    default:
-      return [];
-  }
-}
-/** Factors that divide the loop, else small numbers. */
-function integers(argument: string, args: Arguments, p: Prober): readonly number[] {
-  const extent = isLoop(args.loop) ? p.extent(args.loop) : undefined;
-  if (argument === "factor" && extent !== undefined) return divisorsOf(extent);
-  return argument === "factor" ? [2, 4, 8, 16, 32, 64] : [0, 1, 2, 3];
-}
-const isLoop = (v: unknown): v is LoopRef => typeof v === "object" && v !== null && "kind" in v && v.kind === "loop";
-const isBlock = (v: unknown): v is BlockRef => typeof v === "object" && v !== null && "kind" in v && v.kind === "block";
-
-/** Alternatives as lines. */
-export function alternativeLines(list: readonly Alternative[]): string[] {
-  return list.map(({ argument, values }) => {
-    const names = values.map((v) => (typeof v === "object" ? v.name : String(v)));
-    return `  ${argument} may be: ${names.join(", ")}`;
+  return Object.keys(shapeOf(name)).flatMap((argument) => {
+    const found = choicesOf(name, given, argument, p);
+    const values = found.values.filter((v) => !same(v, given[argument]));
+    return values.length > 0 ? [{ ...found, values }] : [];
   });
+}
+/** The legal values of one argument, the others as given. */
+export function choicesOf(name: string, args: object, argument: string, p: Prober): Alternative {
+  const all = candidates(name, argument, args as Arguments, p);
+  const values = all.slice(0, maxTries).filter((v) => p.legal({ ...args, [argument]: v }));
+  return { argument, values, ...(all.length > maxTries ? { more: true } : {}) };
+}
+function same(a: Choice, b: unknown): boolean {
+  if (Array.isArray(a)) return Array.isArray(b) && a.length === b.length && a.every((x, k) => same(x as Choice, b[k]));
+  if (typeof a !== "object" || a === null || typeof b !== "object" || b === null) return a === b;
+  return "id" in a ? "id" in b && a.id === b.id : JSON.stringify(a) === JSON.stringify(b);
+}
+
+/** Alternatives as lines; `around` tells loops of one name apart. */
+export function alternativeLines(list: readonly Alternative[], around?: Prober["nests"]): string[] {
+  return list.map(({ argument, values, more }) => {
+    const texts = values.map((v) => choiceText(v));
+    const said = texts.map((t, k) => (texts.indexOf(t) === texts.lastIndexOf(t) ? t : apart(values[k]!, t, around)));
+    return `  ${argument} may be: ${said.join(", ")}${more ? ", …" : ""}`;
+  });
+}
+function choiceText(v: Choice): string {
+  if (Array.isArray(v)) return `[${v.map((x) => choiceText(x as Choice)).join(", ")}]`;
+  if (typeof v !== "object" || v === null) return String(v);
+  return "name" in v
+    ? String(v.name)
+    : `{ ${Object.entries(v)
+        .map(([k, x]) => `${k}: ${x}`)
+        .join(", ")} }`;
+}
+/** A loop of a name that others have, with its place: `i (in j_o, i_o)`. */
+function apart(v: Choice, text: string, around: Prober["nests"] = []): string {
+  if (typeof v !== "object" || v === null || !("id" in v)) return text;
+  const nest = around.find((n) => n.some((l) => l.id === v.id));
+  const outside =
+    nest
+      ?.slice(
+        0,
+        nest.findIndex((l) => l.id === v.id),
+      )
+      .map((l) => l.name) ?? [];
+  return `${text} (${outside.length > 0 ? `in ${outside.toReversed().join(", ")}` : "outermost"})`;
 }
