@@ -24,8 +24,10 @@ import { replaySeed } from "./support/soak-replay.ts";
 const chunk = 25;
 const usage = "npm run soak:schedules -- [--programs n] [--seed n] [--jobs n] [--resume] [--only SEED]";
 const options = parsed();
-const [programs, seed, jobs] = [options.programs, options.seed, options.jobs].map(Number) as [number, number, number];
-if (![programs, seed, jobs].every((n) => Number.isSafeInteger(n) && n > 0)) fail("numbers are positive and whole");
+const [wanted, seed, jobs] = [options.programs, options.seed, options.jobs].map(Number) as [number, number, number];
+if (![wanted, seed, jobs].every((n) => Number.isSafeInteger(n) && n > 0)) fail("numbers are positive and whole");
+/** Whole chunks. */
+const programs = Math.ceil(wanted / chunk) * chunk;
 
 function parsed() {
   try {
@@ -107,7 +109,7 @@ class Soak {
   readonly #state = restored();
   readonly #run = { date: new Date().toISOString(), commit: commitOf(), programs: 0, seconds: 0, jobs };
   readonly #start = performance.now();
-  readonly #chunks = Math.ceil(programs / chunk);
+  readonly #chunks = programs / chunk;
   #taken = 0;
   #stopping = false;
   #shown = 0;
@@ -139,7 +141,8 @@ class Soak {
     const child = new SoakChild();
     for (let c = this.#take(); c !== undefined; c = this.#take()) {
       const build = c % builds.length;
-      const seeds = Array.from({ length: chunk }, (_, k) => seed + c! * chunk + k).filter((s) => s < seed + programs);
+      const first = seed + c * chunk;
+      const seeds = Array.from({ length: chunk }, (_, k) => first + k);
       for (const outcome of await this.#outcomes(child, seeds, build, c % 4 === 1 ? 2 : 1))
         await this.#count(child, outcome);
       this.#done(c);
