@@ -5,11 +5,12 @@
  *   npx tsx examples/inverted-residual.ts
  *
  * Tensors are [y, x, channel]; channels make the vectors. Strips overlap by two rows of the expansion, which are computed
- * twice; in return there is one pass over memory and one barrier. Lower strips would fit into the second-level cache, but
- * the rows computed twice cost more than the third level does:
+ * twice, so a strip is what a thread gets; in return there is one pass over memory and one barrier. The columns of zeros
+ * at the sides are filled apart, so that tiles of the expansion hold pixels of the picture only:
  *
  *   for strip of rows parallel
- *     padded, expanded          rows + 2 rows; 29 pixels × 16 channels accumulate in registers
+ *     sides                     zeros
+ *     expanded                  rows + 2 rows; 14 pixels × 32 channels accumulate in registers
  *     for row
  *       depthwise               one row, in L1 and L2; 7 pixels of a vector of channels in registers
  *       project + input         14 pixels × 32 channels in registers
@@ -32,16 +33,25 @@ export function invertedResidual({ height, width, channels, wide }: BlockShape) 
   const [Wd, bd] = [placeholder("Wd", [3, 3, wide]), placeholder("bd", [wide])];
   const [Wp, bp] = [placeholder("Wp", [wide, channels]), placeholder("bp", [channels])];
   const [c, ky, kx, e] = [reduceAxis("c", channels), reduceAxis("ky", 3), reduceAxis("kx", 3), reduceAxis("e", wide)];
-  const inside = (y: Scalar, x: Scalar): Scalar => y.ge(1).and(y.le(height)).and(x.ge(1)).and(x.le(width));
   const relu6 = (v: Scalar): Scalar => v.max(0).min(6);
-  const tall = [height + 2, width + 2] as const;
-  const padded = compute("padded", [...tall, channels], (y, x, o) =>
-    where(inside(y, x), X.at(y.sub(1), x.sub(1), o), 0),
+  const expand = compute("expand", [height + 2, width, wide], (y, x, o) =>
+    sum(
+      X.at(
+        y
+          .sub(1)
+          .max(0)
+          .min(height - 1),
+        x,
+        c,
+      ).mul(We.at(c, o)),
+      c,
+    ),
   );
-  const expand = compute("expand", [...tall, wide], (y, x, o) => sum(padded.at(y, x, c).mul(We.at(c, o)), c));
-  const expanded = compute("expanded", [...tall, wide], (y, x, o) =>
-    where(inside(y, x), relu6(expand.at(y, x, o).add(be.at(o))), 0),
-  );
+  // Columns first: what is left between them has a condition on rows alone.
+  const expanded = compute("expanded", [height + 2, width + 2, wide], (y, x, o) => {
+    const value = relu6(expand.at(y, x.sub(1), o).add(be.at(o)));
+    return where(x.ge(1).and(x.le(width)), where(y.ge(1).and(y.le(height)), value, 0), 0);
+  });
   const filter = compute("filter", [height, width, wide], (y, x, o) =>
     sum(expanded.at(y.add(ky), x.add(kx), o).mul(Wd.at(ky, kx, o)), ky, kx),
   );
@@ -57,27 +67,28 @@ export function invertedResidual({ height, width, channels, wide }: BlockShape) 
   );
 }
 
-/** The schedule; with `fused: false` the three parts run one after the other over the whole picture. */
+/** The schedule, in strips of `rows` rows; with `fused: false` the three parts run one after the other over the whole picture. */
 export function scheduleInvertedResidual(shape: BlockShape, { rows = 28, lanes = 16, fused = true } = {}): Schedule {
   const s = schedule(invertedResidual(shape), { name: "invertedResidual" });
-  const [padded, expand, expanded] = [s.block("padded"), s.block("expand"), s.block("expanded")];
+  const [expand, expanded] = [s.block("expand"), s.block("expanded")];
   const [filter, depthwise, project, Y] = [s.block("filter"), s.block("depthwise"), s.block("project"), s.block("Y")];
+  s.decomposePadding(expanded);
+  const sides = [s.block("expanded_fill"), s.block("expanded_fill_1")];
   const [y, x, channel] = [s.loopAt(Y, 0), s.loopAt(Y, 1), s.loopAt(Y, 2)];
   const [strip, row] = s.split(y, { factor: rows, tail: "shift-inwards" });
   // From the last stage to the first: a register tile of its own, then the place where its producer is computed.
-  tile(Y, project, x, channel, { pixels: 14, channels: 32, unroll: 4 });
+  tile(Y, project, x, channel, { pixels: 14, channels: 2 * lanes, unroll: 4 });
   if (fused) s.computeAt(depthwise, row);
   else s.parallel(s.loopAt(depthwise, 0));
   const [dx, dc] = s.loops(depthwise).slice(-2);
   tile(depthwise, filter, dx!, dc!, { pixels: 7, channels: lanes, unroll: 3 });
-  if (fused) s.computeAt(expanded, strip);
-  else s.parallel(s.loopAt(expanded, 0));
+  for (const block of [expanded, ...sides])
+    if (fused) s.computeAt(block, strip);
+    else s.parallel(s.loopAt(block, 0));
   const [ex, ec] = s.loops(expanded).slice(-2);
-  tile(expanded, expand, ex!, ec!, { pixels: 29, channels: lanes, unroll: 4, byPixel: true });
-  if (fused) s.computeAt(padded, strip);
-  else s.parallel(s.loopAt(padded, 0));
+  tile(expanded, expand, ex!, ec!, { pixels: 14, channels: 2 * lanes, unroll: 4, byPixel: true });
   s.parallel(strip);
-  s.vectorize(s.split(s.loops(padded).at(-1)!, { factor: lanes })[1]);
+  for (const block of sides) s.vectorize(s.split(s.loops(block).at(-1)!, { factor: lanes })[1]);
   return s;
 
   /** Cuts a stage into tiles, each of which sums up its reduction first. */
@@ -102,7 +113,8 @@ export function scheduleInvertedResidual(shape: BlockShape, { rows = 28, lanes =
     const [steps, step] = s.split(axes.at(-1)!, { factor: size.unroll });
     s.reorder(...axes.slice(0, -1), steps, step, q!, v, l);
     s.unroll(step);
-    s.annotate(step, "schedule_barrier", true);
+    // Steps of a long sum stay apart, or registers would not do; the taps of the filter share what they load.
+    if (axes.length === 1) s.annotate(step, "schedule_barrier", true);
     const zero = s.decomposeReduction(reduction, axes.length > 1 ? axes[0]! : steps);
     for (const axis of axes.slice(0, -1)) s.unroll(axis);
     for (const block of [reduction, zero, stage]) {

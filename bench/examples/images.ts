@@ -89,7 +89,8 @@ function invertedResidualOf(fused: boolean): Pipeline {
   let at = 0;
   const places = lists.map(([name, list]) => [name, at, (at += list.length)] as const);
   return {
-    schedule: () => scheduleInvertedResidual(shape, { fused }),
+    // A strip for each thread.
+    schedule: (threads) => scheduleInvertedResidual(shape, { fused, rows: shape.height / threads }),
     input: { dims: [all.length], values: floats(all.length, (i) => all[i]!) },
     parameters: (values) => Object.fromEntries(places.map(([name, from, to]) => [name, values.subarray(from, to)])),
     output: [shape.height, shape.width, shape.channels],
