@@ -5,6 +5,7 @@
 import { binary, cast, compare, constant, select, unary } from "../ir/expr/build.ts";
 import { dtype, type ScalarType } from "../ir/expr/dtype.ts";
 import type { BinaryOp, CompareOp, Expr, UnaryOp } from "../ir/expr/expr.ts";
+import type { Combiner } from "../ir/loop/combine.ts";
 import {
   ComputeBuilder,
   type ReduceAxis,
@@ -15,6 +16,7 @@ import {
 import type { MathPolicy, Program } from "../ir/loop/program.ts";
 import { UsageError } from "../ir/support/errors.ts";
 import { IdSource } from "../ir/support/ids.ts";
+import { invariant } from "../ir/support/invariant.ts";
 import { recurrenceOf } from "../passes/schedule/primitive/support-recurrence.ts";
 import { Schedule } from "../passes/schedule/schedule.ts";
 import { blocksIn } from "../passes/schedule/tree.ts";
@@ -97,15 +99,26 @@ export interface Tensor {
   readonly type: ScalarType;
   readonly dims: readonly number[];
   at(...indices: Operand[]): Scalar;
-  readonly definition?: (...indices: Scalar[]) => Scalar | ReduceCall;
+  readonly definition?: Definition;
   /** The axis along which a scan runs in order. */
   readonly order?: number;
+  /** The tensors that one reduction makes together, this one among them. */
+  readonly group?: readonly Tensor[];
 }
+type Definition = (...indices: Scalar[]) => Scalar | ReduceCall | CombineCall;
 /** What `sum`, `reduce` give; only as the whole value of a `compute`. */
 export interface ReduceCall {
   readonly kind: "reduceCall";
   readonly op: ReduceOp;
   readonly value: Scalar;
+  readonly axes: readonly Axis[];
+}
+
+/** What `reduceBy` gives; only as the whole value of a `computeTogether`, or of a `compute` for one value. */
+export interface CombineCall {
+  readonly kind: "combineCall";
+  readonly combiner: Combiner;
+  readonly values: readonly Scalar[];
   readonly axes: readonly Axis[];
 }
 
@@ -117,10 +130,25 @@ export function placeholder(name: string, dims: readonly number[], type: ScalarT
 export function compute(
   name: string,
   dims: readonly number[],
-  value: (...indices: Scalar[]) => Scalar | ReduceCall,
+  value: Definition,
   type: ScalarType = "float32",
 ): Tensor {
   return tensor(name, dims, type, value);
+}
+/**
+ * Defines several tensors of one shape by one reduction, in the order of its values.
+ *
+ * @throws UsageError `compute/together` when the program is made and `value` does not give one value a tensor
+ */
+export function computeTogether(
+  names: readonly string[],
+  dims: readonly number[],
+  value: (...indices: Scalar[]) => CombineCall,
+  types: readonly ScalarType[] = names.map(() => "float32" as const),
+): Tensor[] {
+  const group: Tensor[] = [];
+  for (const [k, name] of names.entries()) group.push(tensor(name, dims, types[k] ?? "float32", value, { group }));
+  return group;
 }
 /**
  * Defines a tensor whose elements follow from earlier ones along `axis`, as running sums do. `value` gets the tensor
@@ -138,15 +166,15 @@ export function scan(
 ): Tensor {
   if (!Number.isInteger(axis) || axis < 0 || axis >= dims.length)
     throw new UsageError("compute/axis", `${name} has ${dims.length} dimensions, there is no axis ${axis}`);
-  const self: Tensor = tensor(name, dims, type, (...indices) => value(self, ...indices), axis);
+  const self: Tensor = tensor(name, dims, type, (...indices) => value(self, ...indices), { order: axis });
   return self;
 }
 function tensor(
   name: string,
   dims: readonly number[],
   type: ScalarType,
-  definition?: Tensor["definition"],
-  order?: number,
+  definition?: Definition,
+  more: Pick<Tensor, "order" | "group"> = {},
 ): Tensor {
   for (const d of dims) positive(d, `shape of ${name}`);
   const self: Tensor = {
@@ -154,7 +182,7 @@ function tensor(
     type,
     dims,
     ...(definition ? { definition } : {}),
-    ...(order === undefined ? {} : { order }),
+    ...more,
     at: (...indices) => {
       if (indices.length !== dims.length)
         throw new UsageError("compute/rank", `${name} has ${dims.length} dimensions, got ${indices.length} indices`);
@@ -177,6 +205,32 @@ export const reduce = (op: ReduceOp, value: Scalar, ...axes: Axis[]): ReduceCall
   value,
   axes,
 });
+/** The values over all points of the axes, combined: `reduceBy(argmin, [A.at(i, k), k], k)`. */
+export const reduceBy = (combiner: Combiner, values: Scalar | readonly Scalar[], ...axes: Axis[]): CombineCall => ({
+  kind: "combineCall",
+  combiner,
+  values: values instanceof Scalar ? [values] : values,
+  axes,
+});
+/**
+ * An associative function of lists of values, `combine(a, b)` with `a` before `b`. Its word is taken that it is
+ * associative and that `identity` changes nothing on either side; where it says that it is commutative, schedules may
+ * change the order too. `combine` uses `a`, `b` and numbers only.
+ */
+export function combiner(spec: {
+  readonly name: string;
+  readonly identity: readonly number[];
+  readonly combine: (a: readonly Scalar[], b: readonly Scalar[]) => readonly Scalar[];
+  readonly commutative?: boolean;
+}): Combiner {
+  const given = (list: readonly Expr[]): Scalar[] => list.map((e) => new Scalar(() => e));
+  return {
+    name: spec.name,
+    identity: (types) => spec.identity.map((v, k) => constant(dtype(types[k] ?? "float32"), v)),
+    combine: (a, b) => spec.combine(given(a), given(b)).map((s) => s.node(new Elaboration())),
+    commutative: spec.commutative ?? false,
+  };
+}
 /** `condition ? then : otherwise`, where only the chosen arm is read. */
 export const where = (condition: Scalar, then: Scalar, otherwise: Operand): Scalar =>
   new Scalar((e) => {
@@ -204,10 +258,11 @@ class Elaboration {
     this.#tensors.set(t, made);
     return made;
   }
-  #define(t: Tensor, definition: NonNullable<Tensor["definition"]>): StageTensor {
+  #define(t: Tensor, definition: Definition): StageTensor {
     const value = (...vars: Expr[]): Expr | Reduction => {
       const result = definition(...vars.map((v) => new Scalar(() => v)));
       if (result instanceof Scalar) return result.node(this);
+      invariant(result.kind === "reduceCall", "combined reductions are made together");
       return {
         kind: "reduction",
         op: result.op,
@@ -216,8 +271,8 @@ class Elaboration {
       };
     };
     if (t.order === undefined) {
-      this.#prepare(definition, t);
-      return this.builder.compute(t.name, t.type, t.dims, value);
+      const { combined } = this.#prepare(definition, t);
+      return combined ? this.#together(t, definition) : this.builder.compute(t.name, t.type, t.dims, value);
     }
     const made = this.builder.declare(t.name, t.type, t.dims);
     this.#tensors.set(t, made);
@@ -226,12 +281,38 @@ class Elaboration {
     this.builder.computeInto(made, t.name, value, { kinds });
     return made;
   }
+  #together(t: Tensor, definition: Definition): StageTensor {
+    const group = t.group ?? [t];
+    const made = this.builder.computeTuple(
+      group.map((x) => x.name),
+      group.map((x) => x.type),
+      t.dims,
+      (...vars) => {
+        const result = definition(...vars.map((v) => new Scalar(() => v)));
+        if (result instanceof Scalar || result.kind !== "combineCall" || result.values.length !== group.length)
+          throw new UsageError(
+            "compute/together",
+            `${group.map((x) => x.name).join(", ")}: one combined value a tensor`,
+          );
+        return {
+          kind: "combinedReduction",
+          combiner: result.combiner,
+          axes: result.axes.map((a) => this.axis(a)),
+          values: result.values.map((v, k) => cast(group[k]!.type, v.node(this))),
+        };
+      },
+    );
+    for (const [k, x] of group.entries()) this.#tensors.set(x, made[k]!);
+    return made[group.indexOf(t)]!;
+  }
   /** Makes the tensors a definition reads before its own stage, so that stages stand in order. */
-  #prepare(definition: NonNullable<Tensor["definition"]>, t: Tensor): void {
+  #prepare(definition: Definition, t: Tensor): { readonly combined: boolean } {
     const zero = new Scalar(() => constant(dtype("int64"), 0));
     const result = definition(...t.dims.map(() => zero));
     if (result instanceof Scalar) result.node(this);
-    else result.value.node(this);
+    else if (result.kind === "reduceCall") result.value.node(this);
+    else for (const v of result.values) v.node(this);
+    return { combined: !(result instanceof Scalar) && result.kind === "combineCall" };
   }
 }
 

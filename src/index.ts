@@ -1,6 +1,7 @@
 /** Tilewright: compile ONNX networks and hand-written loop schedules to native kernels. */
 export type { ScalarType } from "../ir/expr/dtype.ts";
 export type { Graph } from "../ir/graph/graph.ts";
+export { argmax, argmin, type Combiner } from "../ir/loop/combine.ts";
 export type { MathPolicy, Program } from "../ir/loop/program.ts";
 export {
   BoundsError,
@@ -16,11 +17,15 @@ export type { Target } from "../ir/target/target.ts";
 export { replay, Schedule } from "../passes/schedule/schedule.ts";
 export {
   type Axis,
+  type CombineCall,
+  combiner,
   compute,
+  computeTogether,
   placeholder,
   programOf,
   reduce,
   reduceAxis,
+  reduceBy,
   type Scalar,
   scan,
   schedule,

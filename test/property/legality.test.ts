@@ -36,6 +36,10 @@ const accumulates = (x: Event, y: Event): boolean =>
   hasKind(x.access.block, "reduction") &&
   sameInstance(x, y, ["spatial", "ordered"]);
 
+/** One block updates one element in one step. */
+const atomically = (x: Event, y: Event): boolean =>
+  x.access.block === y.access.block && x.access.block?.annotations?.atomic === true;
+
 /** Two accesses by one iteration of the loop and another, one writing, that the loop kind does not allow. */
 function raced(s: Schedule, ref: LoopRef, kind: "parallel" | "vectorize"): string | undefined {
   const after = s.fork();
@@ -44,7 +48,8 @@ function raced(s: Schedule, ref: LoopRef, kind: "parallel" | "vectorize"): strin
   const events = eventsByElement(after.func.body, mostEvents);
   if (!events) return undefined;
   const across = acrossIterations(loop);
-  const allowed = kind === "parallel" ? storesAgain : accumulates;
+  const together = (x: Event, y: Event): boolean => storesAgain(x, y) || atomically(x, y);
+  const allowed = kind === "parallel" ? together : accumulates;
   const pair = conflict(events, (x, y) => across(x, y) && !allowed(x, y));
   const contradicts = carriedBy(loop, loop.body, loopsOutside(after.program, ref)).find((d) => contradiction(d, kind));
   return told(kind, ref, pair, contradicts);
@@ -59,6 +64,7 @@ function contradiction(d: Dependence, kind: "parallel" | "vectorize"): boolean {
   if (!d.exact) return false;
   const b = d.source.block;
   if (kind === "vectorize" && d.reduction) return false;
+  if (kind === "parallel" && b === d.sink.block && b?.annotations?.atomic === true) return false;
   return !(kind === "parallel" && d.kind === "output" && b !== undefined && b === d.sink.block && pure(b));
 }
 /** Two accesses of one element whose order the reordering turned around. */
