@@ -1,4 +1,5 @@
 /** Identity-based equality and a total order on expressions: variables and buffers compare by id, never by name. */
+import { indexType } from "../../ir/expr/dtype.ts";
 import type { Expr } from "../../ir/expr/expr.ts";
 import { children } from "../../ir/expr/traverse.ts";
 
@@ -77,3 +78,34 @@ function compareOwn(a: Expr, b: Expr): number {
 const compareText = (x: string, y: string): number => (x === y ? 0 : x < y ? -1 : 1);
 /** Tells -0 from 0 and NaN from numbers. */
 const describe = (v: number | bigint): string => (Object.is(v, -0) ? "-0" : String(v));
+
+const keys = new WeakMap<Expr, string>();
+/** A text that is equal for structurally equal expressions, and for no others. */
+export function keyOf(e: Expr): string {
+  if (e.kind === "var") return `v${e.id}`;
+  if (e.dtype === indexType) {
+    if (e.kind === "const" && typeof e.value === "number") return String(e.value);
+    if (e.kind === "binary") return `(${keyOf(e.a)} ${e.op} ${keyOf(e.b)})`;
+  }
+  let key = keys.get(e);
+  if (key === undefined) {
+    key = spelled(e);
+    keys.set(e, key);
+  }
+  return key;
+}
+/** All fields of a node but names; a buffer's id stands for it. */
+function spelled(e: object): string {
+  let text = "(";
+  for (const [field, value] of Object.entries(e)) {
+    if (field === "name" || value === undefined) continue;
+    text += `${field}:${field === "buffer" ? (value as { id: number }).id : spelledValue(value)} `;
+  }
+  return `${text})`;
+}
+function spelledValue(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(value);
+  if (typeof value !== "object" || value === null) return String(value);
+  if (Array.isArray(value)) return `[${value.map(spelledValue).join()}]`;
+  return "kind" in value ? keyOf(value as Expr) : spelled(value);
+}

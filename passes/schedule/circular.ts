@@ -5,7 +5,7 @@ import { some } from "../../ir/expr/traverse.ts";
 import type { Block, Program } from "../../ir/loop/program.ts";
 import { visitStmt } from "../../ir/loop/traverse.ts";
 import type { BufferId } from "../../ir/support/ids.ts";
-import { keyOf } from "./iteration.ts";
+import { keyOf } from "../analysis/order.ts";
 import type { BlockRef, LoopRef, Primitive, Violation } from "./primitive.ts";
 import { blockRef, blocksIn, findBlock, findLoop } from "./tree.ts";
 

@@ -81,16 +81,18 @@ export function overlappingBlock(program: Program): Overlap | undefined {
 }
 const honest = new WeakSet<Stmt>();
 
-function overlapIn(s: Stmt, path: readonly Stmt[]): Overlap | undefined {
+function overlapIn(s: Stmt, path: Stmt[]): Overlap | undefined {
   if (s.kind === "block" && findingsOf(s).overlap) {
     const by = overlapWithin(s, path);
     if (by) return { block: s, by };
   }
-  const inner = [...path, s];
+  if (s.kind === "store") return undefined;
+  path.push(s);
   for (const c of childStmts(s)) {
-    const found = overlapIn(c, inner);
+    const found = overlapIn(c, path);
     if (found) return found;
   }
+  path.pop();
   return undefined;
 }
 /** Iterations of the loops around an allocation have a copy each: variables they drive are equal within one copy. */

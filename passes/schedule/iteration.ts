@@ -10,6 +10,9 @@ import type { Binary, Expr } from "../../ir/expr/expr.ts";
 import { some } from "../../ir/expr/traverse.ts";
 import type { For } from "../../ir/loop/program.ts";
 import type { VarId } from "../../ir/support/ids.ts";
+import { keyOf } from "../analysis/order.ts";
+
+export { keyOf } from "../analysis/order.ts";
 
 /** Closed interval of integers; infinite where unknown. */
 interface Interval {
@@ -204,12 +207,6 @@ const times = (s: DigitSum, c: number): DigitSum => ({
   rest: scaleInterval(s.rest, c),
 });
 
-/** A text that is equal for structurally equal expressions over the same variables. */
-export function keyOf(e: Expr): string {
-  return JSON.stringify(e, (k, v) =>
-    k === "name" || k === "buffer" ? undefined : k === "dtype" ? v.scalar : typeof v === "bigint" ? `${v}n` : v,
-  );
-}
 const keyOfDigit = (d: Digit): string => `${d.source}/${d.lower}%${d.extent}*${d.scale}`;
 const keyOfSum = (s: DigitSum): string => [...s.digits.map(keyOfDigit).sort(), ...s.fixed].join("+");
 

@@ -15,21 +15,29 @@ import { coversAccesses } from "./contracts.ts";
 import type { BlockRef, LoopRef, Violation } from "./primitive.ts";
 import { pathToBlock, pathToLoop } from "./tree.ts";
 
-const known = new WeakMap<Stmt, boolean>();
 /** Whether a statement is a block around blocks, or holds one. */
-function hasNested(s: Stmt): boolean {
-  let nested = known.get(s);
+const hasNested = (s: Stmt): boolean => (s.kind === "block" ? holdsBlocks(s) : childStmts(s).some(hasNested));
+const around = new WeakMap<Block, boolean>();
+/** Whether blocks stand inside the block; found once for a block. */
+function holdsBlocks(b: Block): boolean {
+  let holds = around.get(b);
+  if (holds === undefined) {
+    holds = childStmts(b).some(holdsBlock);
+    around.set(b, holds);
+  }
+  return holds;
+}
+const holdsBlock = (s: Stmt): boolean => s.kind === "block" || childStmts(s).some(holdsBlock);
+const nestedIn = new WeakMap<Program, boolean>();
+/** Whether some block of the program stands inside another; found once for a program. */
+export function hasNestedBlocks(p: Program): boolean {
+  let nested = nestedIn.get(p);
   if (nested === undefined) {
-    nested = s.kind === "block" ? holdsBlocks(s) : childStmts(s).some(hasNested);
-    known.set(s, nested);
+    nested = p.functions.some((f) => hasNested(f.body));
+    nestedIn.set(p, nested);
   }
   return nested;
 }
-/** Whether blocks stand inside the block. */
-const holdsBlocks = (b: Block): boolean => childStmts(b).some(holdsBlock);
-const holdsBlock = (s: Stmt): boolean => s.kind === "block" || childStmts(s).some(holdsBlock);
-/** Whether some block of the program stands inside another. */
-export const hasNestedBlocks = (p: Program): boolean => p.functions.some((f) => hasNested(f.body));
 
 /** The rule that every primitive has: it works inside one block. */
 export const insideOneBlock = "inside-one-block";

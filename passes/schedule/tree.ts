@@ -22,6 +22,12 @@ export function findPath(program: Program, f: (s: Stmt) => boolean): Path | unde
 }
 function search(s: Stmt, f: (s: Stmt) => boolean): Stmt[] | undefined {
   if (f(s)) return [s];
+  if (s.kind === "store") return undefined;
+  if (s.kind === "for") {
+    const found = search(s.body, f);
+    found?.push(s);
+    return found;
+  }
   for (const c of childStmts(s)) {
     const found = search(c, f);
     if (found) {
@@ -70,8 +76,14 @@ export function outermostBlocksIn(root: Program | Stmt): Block[] {
     });
   return blocks;
 }
-/** Replaces one statement (found by object identity) everywhere it stands; an empty `seq` removes it. */
+/** Replaces one statement, found by object identity where it stands first; an empty `seq` removes it. */
 export function replaceStmt(program: Program, target: Stmt, replacement: Stmt): Program {
-  const go = (s: Stmt): Stmt => (s === target ? replacement : mapChildStmts(s, go));
-  return mapBodies(program, go);
+  const path = findPath(program, (s) => s === target)?.stmts;
+  if (!path) return program;
+  const go = (s: Stmt, depth: number): Stmt => {
+    const next = path[depth];
+    if (s !== next) return s;
+    return s === target ? replacement : mapChildStmts(s, (c) => go(c, depth + 1));
+  };
+  return mapBodies(program, (body) => go(body, 0));
 }

@@ -6,6 +6,7 @@ import { forLoop, iterVar, block as makeBlock } from "../../../ir/loop/build.ts"
 import type { Block, For, IterVar, Program, Stmt } from "../../../ir/loop/program.ts";
 import { IdSource, type VarId } from "../../../ir/support/ids.ts";
 import { invariant } from "../../../ir/support/invariant.ts";
+import { keyOf } from "../../analysis/order.ts";
 import { coversAccesses, overlappingBlock } from "../contracts.ts";
 import { bindingsOf, dependsOn } from "../legality.ts";
 import { derived, withRegions } from "../nested.ts";
@@ -21,7 +22,6 @@ import {
   conjuncts,
   decide,
   exprOf,
-  keyOf,
   type Linear,
   linearOf,
   type Ranges,

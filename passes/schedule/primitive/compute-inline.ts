@@ -6,13 +6,14 @@ import type { Block, Program, Stmt, Store } from "../../../ir/loop/program.ts";
 import { rewriteExprs, visitStmt } from "../../../ir/loop/traverse.ts";
 import type { VarId } from "../../../ir/support/ids.ts";
 import { invariant } from "../../../ir/support/invariant.ts";
+import { sameExpr } from "../../analysis/order.ts";
 import { type BlockRef, definePrimitive, type Violation } from "../primitive.ts";
 import { blockRef, loopsAround, outermostBlocksIn, pathToBlock } from "../tree.ts";
 import { blockAccesses, collectAccesses, iterRanges, limitsOf, rangesOf } from "./support-access.ts";
 import { boxesDisjoint, boxOf } from "./support-box.ts";
 import { blockBox, readRegionsOf, roleOf } from "./support-buffer.ts";
 import { strayGuard } from "./support-guard.ts";
-import { conjuncts, exprOf, keyOf, linearOf, type Ranges, simplifyCondition, simplifyIndex } from "./support-linear.ts";
+import { conjuncts, exprOf, linearOf, type Ranges, simplifyCondition, simplifyIndex } from "./support-linear.ts";
 import { pathToAllocation, rewriteAt, type Solution, solveAccess, valueAt } from "./support-nest.ts";
 
 export interface ComputeInlineArgs {
@@ -142,7 +143,6 @@ function valueFor(p: Plan, indices: readonly Expr[], ranges: Ranges): Expr {
     .slice(0, -1)
     .reduceRight((rest, c) => (sameExpr(c.value, rest) ? rest : select(c.condition, c.value, rest)), last.value);
 }
-const sameExpr = (a: Expr, b: Expr): boolean => a === b || keyOf(a) === keyOf(b);
 function caseOf(w: Writer, indices: readonly Expr[], ranges: Ranges): { condition: Expr; value: Expr } {
   const map = new Map<VarId, Expr>();
   let condition: Expr = bool(true);

@@ -6,10 +6,11 @@ import { iterVar, seq } from "../../../ir/loop/build.ts";
 import type { Block, IterVar, Program, Stmt, Store } from "../../../ir/loop/program.ts";
 import { IdSource, type VarId } from "../../../ir/support/ids.ts";
 import { invariant } from "../../../ir/support/invariant.ts";
+import { keyOf } from "../../analysis/order.ts";
 import { type BlockRef, definePrimitive, type Violation } from "../primitive.ts";
 import { blockRef } from "../tree.ts";
 import { allocateIn, cacheOf, freshBufferName, remapBuffer } from "./support-buffer.ts";
-import { keyOf } from "./support-linear.ts";
+
 import { freshName, rewriteAt } from "./support-nest.ts";
 import { copyBlock, freshNest, type WholeBlock, wholeBlock } from "./support-whole.ts";
 

@@ -6,11 +6,12 @@ import { pointRegion, seq } from "../../../ir/loop/build.ts";
 import type { Block, IterVar, Program } from "../../../ir/loop/program.ts";
 import { IdSource } from "../../../ir/support/ids.ts";
 import { invariant } from "../../../ir/support/invariant.ts";
+import { keyOf } from "../../analysis/order.ts";
 import { type BlockRef, definePrimitive, type Violation } from "../primitive.ts";
 import { blockRef, blocksIn } from "../tree.ts";
 import { type Access, blockAccesses } from "./support-access.ts";
 import { allocateIn, cacheOf, freshBufferName, remapBuffer } from "./support-buffer.ts";
-import { keyOf } from "./support-linear.ts";
+
 import { freshName, rewriteAt, rewriteWithin } from "./support-nest.ts";
 import { copyBlock, freshNest, type WholeBlock, wholeBlock } from "./support-whole.ts";
 

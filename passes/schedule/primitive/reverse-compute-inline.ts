@@ -6,6 +6,7 @@ import { ifThen, pointRegion, store as storeAt } from "../../../ir/loop/build.ts
 import type { Block, Program, Stmt, Store } from "../../../ir/loop/program.ts";
 import type { VarId } from "../../../ir/support/ids.ts";
 import { invariant } from "../../../ir/support/invariant.ts";
+import { keyOf } from "../../analysis/order.ts";
 import { type BlockRef, definePrimitive, type Violation } from "../primitive.ts";
 import { blockRef, loopsAround, outermostBlocksIn, pathToBlock } from "../tree.ts";
 import { dropAllocation, storeOf, substituteIndices } from "./compute-inline.ts";
@@ -13,7 +14,7 @@ import { blockAccesses, collectAccesses, iterRanges } from "./support-access.ts"
 import { boxesDisjoint, spanCovers } from "./support-box.ts";
 import { blockBox, readRegionsOf, roleOf } from "./support-buffer.ts";
 import { strayGuard } from "./support-guard.ts";
-import { exprOf, keyOf, type Ranges, simplifyCondition, simplifyIndex } from "./support-linear.ts";
+import { exprOf, type Ranges, simplifyCondition, simplifyIndex } from "./support-linear.ts";
 import { rewriteAt, type Solution, solveAccess, valueAt } from "./support-nest.ts";
 
 export interface ReverseComputeInlineArgs {

@@ -15,13 +15,14 @@ import {
 import type { Block, For, IterVar, Program, Stmt } from "../../../ir/loop/program.ts";
 import { IdSource, type VarId } from "../../../ir/support/ids.ts";
 import { invariant } from "../../../ir/support/invariant.ts";
+import { sameExpr } from "../../analysis/order.ts";
 import { bindingsOf, dependsOn } from "../legality.ts";
 import { definePrimitive, type LoopRef, type Violation } from "../primitive.ts";
 import { blockRef, blocksIn, type Path, pathToLoop } from "../tree.ts";
 import { rangesOf } from "./support-access.ts";
 import { allocateIn, cacheOf, freshBufferName, readRegionsOf } from "./support-buffer.ts";
 import { strayGuard } from "./support-guard.ts";
-import { conjuncts, decide, keyOf } from "./support-linear.ts";
+import { conjuncts, decide } from "./support-linear.ts";
 import { freshName, rewriteAt, rewriteWithin, soleNest } from "./support-nest.ts";
 
 export interface RfactorArgs {
@@ -108,7 +109,6 @@ function reductionLoops(b: Block, id: VarId): Set<VarId> | undefined {
   });
   return bound.has(id) && !elsewhere ? bound : undefined;
 }
-const sameExpr = (x: Expr, y: Expr): boolean => keyOf(x) === keyOf(y);
 /** One store that combines its own element with a term by a known operator. */
 function updateOf(b: Block): Combination | undefined {
   const s = b.body;

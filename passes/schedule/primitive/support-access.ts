@@ -111,14 +111,21 @@ const placeDecidingVars = new WeakMap<Stmt, ReadonlySet<VarId>>();
 function placeDeciding(root: Stmt): ReadonlySet<VarId> {
   const known = placeDecidingVars.get(root);
   if (known) return known;
-  const needed = new Set<VarId>();
-  const need = (e: Expr): void => {
-    for (const v of freeVars(e)) needed.add(v);
-  };
   const lets: Let[] = [];
   visitStmt(root, (s) => {
     if (s.kind === "let") lets.push(s);
-    else if (s.kind === "if") need(s.condition);
+  });
+  const needed = new Set<VarId>();
+  if (lets.length > 0) needUnder(root, lets, needed);
+  placeDecidingVars.set(root, needed);
+  return needed;
+}
+function needUnder(root: Stmt, lets: readonly Let[], needed: Set<VarId>): void {
+  const need = (e: Expr): void => {
+    for (const v of freeVars(e)) needed.add(v);
+  };
+  visitStmt(root, (s) => {
+    if (s.kind === "if") need(s.condition);
     else if (s.kind === "block") {
       s.bindings.forEach(need);
       if (s.predicate) need(s.predicate);
@@ -130,9 +137,7 @@ function placeDeciding(root: Stmt): ReadonlySet<VarId> {
       });
   });
   // A value is bound before it is used: going backwards meets every user first.
-  for (const l of lets.reverse()) if (needed.has(l.var.id)) need(l.value);
-  placeDecidingVars.set(root, needed);
-  return needed;
+  for (const l of lets.toReversed()) if (needed.has(l.var.id)) need(l.value);
 }
 
 /** The accesses of a block in terms of its own iteration variables. */

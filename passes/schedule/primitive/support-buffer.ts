@@ -7,10 +7,10 @@ import { wholeRegion } from "../../../ir/loop/compute.ts";
 import type { Block, PrimFunc, Program, Region, Stmt } from "../../../ir/loop/program.ts";
 import { mapBodies, mapRegion, rewriteExprs, rewriteStmt, visitStmt } from "../../../ir/loop/traverse.ts";
 import type { BufferId, IdSource } from "../../../ir/support/ids.ts";
+import { keyOf } from "../../analysis/order.ts";
 import { outermostBlocksIn } from "../tree.ts";
 import { type Access, blockAccesses, iterRanges, limitsOf, merged, rangesOf } from "./support-access.ts";
 import { type Box, boxOf, unionSpan } from "./support-box.ts";
-import { keyOf } from "./support-linear.ts";
 
 /** How accesses of one buffer become accesses of another. */
 interface Remap {

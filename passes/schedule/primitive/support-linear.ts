@@ -21,6 +21,7 @@ import { indexType } from "../../../ir/expr/dtype.ts";
 import type { BinaryOp, CompareOp, Expr } from "../../../ir/expr/expr.ts";
 import { mapChildren } from "../../../ir/expr/traverse.ts";
 import type { VarId } from "../../../ir/support/ids.ts";
+import { keyOf } from "../../analysis/order.ts";
 
 /** Inclusive bounds; infinite where unknown. */
 export interface Bounds {
@@ -43,35 +44,10 @@ const unknown: Bounds = { min: Number.NEGATIVE_INFINITY, max: Number.POSITIVE_IN
 const noTerms: ReadonlyMap<string, Term> = new Map();
 export const constantLinear = (constant: number): Linear => ({ terms: noTerms, constant });
 
-const keys = new WeakMap<Expr, string>();
-/** A text that is equal for structurally equal expressions. */
-export function keyOf(e: Expr): string {
-  let key = keys.get(e);
-  if (key === undefined) {
-    key = e.kind === "var" ? `v${e.id}` : spelled(e);
-    keys.set(e, key);
-  }
-  return key;
-}
-/** All fields of a node but names; a buffer's id stands for it. */
-function spelled(e: object): string {
-  let text = "(";
-  for (const [field, value] of Object.entries(e)) {
-    if (field === "name" || value === undefined) continue;
-    text += `${field}:${field === "buffer" ? (value as { id: number }).id : spelledValue(value)} `;
-  }
-  return `${text})`;
-}
-function spelledValue(value: unknown): string {
-  if (typeof value === "string") return JSON.stringify(value);
-  if (typeof value !== "object" || value === null) return String(value);
-  if (Array.isArray(value)) return `[${value.map(spelledValue).join()}]`;
-  return "kind" in value ? keyOf(value as Expr) : spelled(value);
-}
-
 /** `a` + factor·`b`; a quotient and a remainder of the same division join again. */
 export function addLinear(a: Linear, b: Linear, factor = 1): Linear {
   if (b.terms.size === 0) return { terms: a.terms, constant: a.constant + factor * b.constant };
+  if (a.terms.size === 0 && factor === 1) return { terms: b.terms, constant: a.constant + b.constant };
   const terms = new Map(a.terms);
   for (const [key, t] of b.terms) {
     const coefficient = (terms.get(key)?.coefficient ?? 0) + factor * t.coefficient;
