@@ -32,41 +32,57 @@ export function keepsValues(before: Program, s: Schedule, roundings = 32): void 
   expect(difference(expected, run(scrambled(s.program, new Random(3)), inputs), roundings)).toBe(undefined);
 }
 
-/** One step that must be refused. */
+/** One step that must be refused; its title is `primitive/rule`, or `primitive/rule: what is hard about it`. */
 export interface Refused {
   readonly program: () => Program;
   /** Applies legal steps, then the one that must be refused. */
   readonly steps: (s: Schedule) => unknown;
   /** Name of the loop or block that the error underlines. */
   readonly at: string | undefined;
+  /** A neighbour that must be accepted and keep its values: the same but for what stands here. */
+  readonly twin?: { readonly program?: () => Program; readonly steps?: (s: Schedule) => unknown };
 }
+export const codeOf = (title: string): string => title.split(":")[0]!;
+
+/** The error of the last step, which leaves the schedule as the steps before made it. */
 export function refusal(f: Refused): ScheduleError {
-  const s = new Schedule(f.program());
+  const program = f.program();
+  const schedule = new Schedule(program);
   try {
-    f.steps(s);
-  } catch (e) {
-    if (e instanceof ScheduleError) return e;
-    throw e;
+    f.steps(schedule);
+  } catch (error) {
+    if (!(error instanceof ScheduleError)) throw error;
+    expect(error.details.step).toBe(schedule.trace.steps.length + 1);
+    expect(structurallyEqual(replay(program, schedule.trace).program, schedule.program)).toBe(true);
+    return error;
   }
-  throw new Error(`nothing was refused:\n${s.trace.toSource()}`);
+  throw new Error(`nothing was refused:\n${schedule.trace.toSource()}`);
 }
-/** A test for each fixture (`primitive/rule`), and one that every rule of these primitives has a fixture. */
+/** Asserts that the neighbour of a refused step is accepted and keeps the values. */
+export function twinOf({ program, steps, twin = {} }: Refused): void {
+  const before = (twin.program ?? program)();
+  const s = new Schedule(before);
+  (twin.steps ?? steps)(s);
+  keepsValues(before, s);
+}
+
+/** A test for each fixture, and one that every rule of these primitives has a fixture. */
 export function refusals(
   names: readonly PrimitiveName[],
   fixtures: Readonly<Record<string, Refused>>,
-  /** Rules that a schedule never gets to, because its own come first; asked of the primitive itself. */
-  direct: readonly string[] = [],
+  /** Rules that others test for all primitives. */
+  elsewhere: readonly string[] = [],
 ): void {
   describe("every rule refuses", () => {
     for (const [code, fixture] of Object.entries(fixtures))
       test(code, () => {
-        const e = refusal(fixture);
-        const at = e.details.at as { name: string } | undefined;
-        expect([e.code, at?.name], e.message).toEqual([code, fixture.at]);
+        const error = refusal(fixture);
+        const at = error.details.at as { name: string } | undefined;
+        expect([error.code, at?.name], error.message).toEqual([code, fixture.at]);
       });
     test("and has a fixture", () => {
       const wanted = names.flatMap((n) => Object.keys(primitives[n].primitive.rules).map((r) => `${n}/${r}`));
-      expect(wanted.filter((code) => !(code in fixtures) && !direct.includes(code.split("/")[1]!))).toEqual([]);
+      expect(wanted.filter((code) => !(code in fixtures) && !elsewhere.includes(code.split("/")[1]!))).toEqual([]);
     });
   });
 }

@@ -5,8 +5,8 @@ import type { Program } from "../../../ir/loop/program.ts";
 import { divisorsOf } from "../../../passes/schedule/sampling.ts";
 import { replay, Schedule, type ScheduleOptions } from "../../../passes/schedule/schedule.ts";
 import type { TraceJson } from "../../../passes/schedule/trace.ts";
-import { keepsValues, type Refused, refusals } from "./fixtures.ts";
-import { matmul, scale, stencil, symbolic } from "./loop-programs.ts";
+import { keepsValues } from "./fixtures.ts";
+import { matmul, scale, stencil } from "./loop-programs.ts";
 
 /** A schedule whose every choice is drawn. */
 function drawn(program: Program, options: ScheduleOptions): Schedule {
@@ -94,33 +94,3 @@ describe("decisions", () => {
     expect(copy.sampleTile(copy.loop("i"), 2, 8)).toEqual(s.sampleTile(s.loop("i"), 2, 8));
   });
 });
-
-const fixtures: Record<string, Refused> = {
-  "sampleTile/constant-extent": { program: symbolic, steps: (s) => s.sampleTile(s.loop("j"), 2, 8), at: "j" },
-  "sampleTile/perfect-factors": {
-    program: () => scale(12, 4),
-    steps: (s) => s.sampleTile(s.loop("i"), 2, 8, [5, 2]),
-    at: "i",
-  },
-  "sampleTile/inner-limit": {
-    program: () => scale(12, 4),
-    steps: (s) => s.sampleTile(s.loop("i"), 2, 4, [2, 6]),
-    at: "i",
-  },
-  "sampleCategorical/probabilities": {
-    program: () => scale(12, 4),
-    steps: (s) => s.sampleCategorical([1, 2], [1]),
-    at: undefined,
-  },
-  "sampleCategorical/among-values": {
-    program: () => scale(12, 4),
-    steps: (s) => s.sampleCategorical([1, 2], [1, 1], 2),
-    at: undefined,
-  },
-  "sampleComputeLocation/legal-location": {
-    program: () => stencil(8),
-    steps: (s) => s.sampleComputeLocation(s.block("C"), 0),
-    at: "C",
-  },
-};
-refusals(["sampleTile", "sampleCategorical", "sampleComputeLocation"], fixtures);

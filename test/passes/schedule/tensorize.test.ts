@@ -1,57 +1,18 @@
-/** tensorize: shipped and user-declared intrinsics, values by the interpreter and on this machine, refusals. */
+/** tensorize: shipped and user-declared intrinsics, values by the interpreter and on this machine. */
 import { expect, test } from "vitest";
 import { emitLlvm } from "../../../codegen/llvm/index.ts";
-import { cast, floordiv, floormod, mul } from "../../../ir/expr/build.ts";
-import type { ScalarType } from "../../../ir/expr/dtype.ts";
-import { ComputeBuilder, sum } from "../../../ir/loop/compute.ts";
-import type { MathPolicy, Program } from "../../../ir/loop/program.ts";
-import { IdSource } from "../../../ir/support/ids.ts";
+import type { Program } from "../../../ir/loop/program.ts";
 import { lowerProgram } from "../../../passes/lower/index.ts";
 import { bf16Dot, fmaOuterProduct, neonSdot, vnniDot } from "../../../passes/schedule/library/intrinsics.ts";
 import type { TensorIntrinsic } from "../../../passes/schedule/primitive/tensorize.ts";
 import { replay, Schedule } from "../../../passes/schedule/schedule.ts";
-import { indexSimplifier } from "../../../passes/simplify/index.ts";
 import { assemblyOf, describeNative, runNative } from "../../codegen/native-run.ts";
 import { difference, randomInputs, run } from "../../property/support/judge.ts";
 import { Random } from "../../property/support/random.ts";
-import { keepsValues, type Refused, refusals } from "./fixtures.ts";
+import { keepsValues } from "./fixtures.ts";
 import { matmul, scale } from "./loop-programs.ts";
+import { bf16, dots, packed, sdot, vnni } from "./must-fail/tensorize.ts";
 
-interface Dot {
-  readonly lanes: number;
-  readonly width: number;
-  readonly types: readonly [ScalarType, ScalarType, ScalarType];
-  readonly math?: MathPolicy;
-}
-const vnni: Dot = { lanes: 16, width: 4, types: ["int32", "uint8", "int8"] };
-const bf16: Dot = { lanes: 16, width: 2, types: ["float32", "bfloat16", "bfloat16"] };
-const sdot: Dot = { lanes: 4, width: 4, types: ["int32", "int8", "int8"] };
-
-/** C = A · B with B in panels of [columns / lanes, depth / width, lanes, width]. */
-function packed(m: number, n: number, depth: number, d: Dot): Program {
-  const [c, a, b] = d.types;
-  const builder = new ComputeBuilder(new IdSource(), indexSimplifier);
-  const A = builder.param("A", a, [m, depth], "input");
-  const B = builder.param("B", b, [n / d.lanes, depth / d.width, d.lanes, d.width], "input");
-  const k = builder.reduceAxis("k", depth);
-  const C = builder.compute("C", c, [m, n], (i, j) => {
-    const panel = [floordiv(j!, d.lanes), floordiv(k.var, d.width), floormod(j!, d.lanes), floormod(k.var, d.width)];
-    return sum(mul(cast(c, A.at(i!, k.var)), cast(c, B.at(...panel))), k);
-  });
-  return builder.finish("dot", [C], { math: d.math ?? "default" });
-}
-function dots(program: Program, d: Dot, intrinsic: TensorIntrinsic): Schedule {
-  return withDots(new Schedule(program), d, intrinsic);
-}
-function withDots(s: Schedule, d: Dot, intrinsic: TensorIntrinsic): Schedule {
-  const [i, j, k] = s.loops("C");
-  const [jo, ji] = s.split(j!, { factor: d.lanes, tail: "exact" });
-  const [ko, ki] = s.split(k!, { factor: d.width, tail: "exact" });
-  s.reorder(i!, jo, ko, ji, ki);
-  s.decomposeReduction(s.block("C"), ko);
-  s.tensorize(ji, intrinsic);
-  return s;
-}
 /** A matmul by outer products of `rows` × 16. */
 function outerProducts(program: Program, rows: number): Schedule {
   const s = new Schedule(program);
@@ -137,43 +98,3 @@ describeNative("on this machine", () => {
     same(program, s, 1);
   });
 });
-
-const fixtures: Record<string, Refused> = {
-  "tensorize/serial-loops": {
-    program: () => matmul(4, 16, 3),
-    steps: (s) => {
-      s.vectorize(s.loop("j"));
-      s.tensorize(s.loop("i"), fmaOuterProduct(4));
-    },
-    at: "j",
-  },
-  "tensorize/scalar-around": {
-    program: () => scale(4, 4),
-    steps: (s) => {
-      s.vectorize(s.loop("i"));
-      s.tensorize(s.loop("j"), fmaOuterProduct(4));
-    },
-    at: "i",
-  },
-  "tensorize/store-nest": {
-    program: () => matmul(4, 16, 3),
-    steps: (s) => s.tensorize(s.loop("i"), fmaOuterProduct(4)),
-    at: "i",
-  },
-  "tensorize/valid-meaning": {
-    program: () => scale(4, 4),
-    steps: (s) => s.tensorize(s.loop("i"), { ...vnniDot, meaning: "nothing" }),
-    at: "i",
-  },
-  "tensorize/matches-meaning": {
-    program: () => scale(4, 4),
-    steps: (s) => s.tensorize(s.loop("i"), fmaOuterProduct(4, 4)),
-    at: "i",
-  },
-  "tensorize/reassociation-allowed": {
-    program: () => packed(2, 16, 8, { ...bf16, math: "strict" }),
-    steps: (s) => withDots(s, bf16, bf16Dot),
-    at: "j_i",
-  },
-};
-refusals(["tensorize"], fixtures);

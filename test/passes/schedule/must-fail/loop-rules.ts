@@ -1,22 +1,13 @@
-/** One refusal for every rule of every loop primitive: the rule, and the loop or block it points at. */
-import { describe, expect, test } from "vitest";
-import type { Program } from "../../../ir/loop/program.ts";
-import { ScheduleError } from "../../../ir/support/errors.ts";
-import { primitives } from "../../../passes/schedule/apply.ts";
-import { Schedule } from "../../../passes/schedule/schedule.ts";
-import * as programs from "./loop-programs.ts";
+/** Steps that must be refused: one for every rule of the loop primitives. */
 
-interface Fixture {
-  readonly program: () => Program;
-  /** Applies legal steps, then the one that must be refused. */
-  readonly steps: (s: Schedule) => void;
-  /** Name of the loop or block that the error underlines. */
-  readonly at: string | undefined;
-}
+import type { Schedule } from "../../../../passes/schedule/schedule.ts";
+import type { Refused } from "../fixtures.ts";
+import * as programs from "../loop-programs.ts";
+
 const { matmul, scale } = programs;
 const C = (s: Schedule, name: string) => s.loop(name, "C");
 
-const fixtures: Record<string, Fixture> = {
+export const fixtures: Record<string, Refused> = {
   "split/serial-loop": {
     program: () => scale(8, 8),
     steps: (s) => {
@@ -230,49 +221,3 @@ const fixtures: Record<string, Fixture> = {
     at: undefined,
   },
 };
-const loopPrimitives = [
-  "split",
-  "fuse",
-  "reorder",
-  "vectorize",
-  "unroll",
-  "parallel",
-  "decomposeReduction",
-  "annotate",
-] as const;
-
-function refusal(f: Fixture): ScheduleError {
-  const s = new Schedule(f.program());
-  try {
-    f.steps(s);
-  } catch (e) {
-    if (e instanceof ScheduleError) return e;
-    throw e;
-  }
-  throw new Error(`nothing was refused:\n${s.trace.toSource()}`);
-}
-
-describe("every rule refuses", () => {
-  for (const [code, fixture] of Object.entries(fixtures))
-    test(code, () => {
-      const e = refusal(fixture);
-      const at = e.details.at as { name: string } | undefined;
-      expect([e.code, at?.name], e.message).toEqual([code, fixture.at]);
-    });
-});
-
-test("every rule of the loop primitives has a fixture", () => {
-  const wanted = loopPrimitives.flatMap((n) => Object.keys(primitives[n].primitive.rules).map((r) => `${n}/${r}`));
-  expect(wanted.filter((code) => !(code in fixtures))).toEqual([]);
-});
-
-test("an error shows the rule, the program and the step", () => {
-  const e = refusal(fixtures["split/exact-tail"]!);
-  expect(e.details).toMatchObject({ rule: "exact-tail", step: 1, instead: 'use tail: "guard"' });
-  const lines = e.message.split("\n");
-  expect(lines[0]).toBe("ScheduleError [split/exact-tail]: 4 does not divide 13");
-  expect(lines[1]).toBe('  in step 1: split(i, factor: 4, tail: "exact")');
-  const marked = lines.findIndex((l) => l.includes("^^^"));
-  expect(lines[marked - 1]).toContain("for i in 0..13:");
-  expect(e.message).toContain("rule:    with tail");
-});

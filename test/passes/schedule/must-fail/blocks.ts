@@ -1,0 +1,555 @@
+/** Steps that must be refused: one for every rule of the primitives that move blocks and make or change buffers. */
+import type { Refused } from "../fixtures.ts";
+import { centre, matmul, stencil } from "../loop-programs.ts";
+import { point, text } from "./texts.ts";
+
+/** B[i] = 2·A[i] and C[j] = B[j] + 1, each in a nest of its own. */
+export const chain = (n = 8): ReturnType<typeof text> =>
+  text(
+    `A: int32[${n}], C: output int32[${n}]`,
+    `allocate B: int32[${n}]`,
+    ...point(`i in 0..${n}`, "B", "B[v] = A[v] * 2i32"),
+    ...point(`j in 0..${n}`, "C", "C[v] = B[v] + 1i32"),
+  );
+/** The same with another body for each, over `n` elements, and statements between and after. */
+interface Links {
+  readonly params?: string;
+  readonly first?: readonly string[];
+  readonly between?: readonly string[];
+  readonly second?: readonly string[];
+  readonly after?: readonly string[];
+}
+const links = (l: Links): ReturnType<typeof text> =>
+  text(
+    l.params ?? "A: int32[8], C: output int32[8]",
+    "allocate B: int32[16]",
+    ...(l.first ?? point("i in 0..8", "B", "B[v] = A[v] * 2i32")),
+    ...(l.between ?? []),
+    ...(l.second ?? point("j in 0..8", "C", "C[v] = B[v] + 1i32")),
+    ...(l.after ?? []),
+  );
+const strided = links({
+  first: point("i in 0..8", "B", "B[v * 2] = A[v]"),
+  second: point("j in 0..8", "C", "C[v] = B[v * 2]"),
+});
+const zeroed = ["for z in 0..16:", "  block Z(vz: spatial 16 = z):", "    writes B[vz]", "    B[vz] = 0i32"];
+const total = [
+  "for i in 0..8:",
+  "  for k in 0..4:",
+  "    block B(v: spatial 8 = i, q: reduction 4 = k):",
+  "      reads B[v], A[v]",
+  "      writes B[v]",
+  "      init:",
+  "        B[v] = 0i32",
+  "      B[v] = B[v] + A[v]",
+];
+const unknown = text(
+  "n: int64, A: int32[n], C: output int32[n]",
+  "allocate B: int32[n]",
+  ...point("i in 0..n", "B", "B[v] = A[v]"),
+  ...point("j in 0..n", "C", "C[v] = B[v]"),
+);
+const large = text(
+  "A: int32[8192], C: output int32[8192]",
+  "allocate B: int32[8192]",
+  ...point("i in 0..8192", "B", "B[v] = A[v]"),
+  ...point("j in 0..8192", "C", "C[v] = B[v]"),
+);
+
+export const fixtures: Record<string, Refused> = {
+  "cacheRead/reads-buffer": { program: chain(), steps: (s) => s.cacheRead(s.block("B"), "B", "stack"), at: "B" },
+  "cacheRead/static-shape": { program: unknown, steps: (s) => s.cacheRead(s.block("B"), "A", "stack"), at: "B" },
+  "cacheRead/written-before": {
+    program: chain(),
+    steps: (s) => {
+      s.computeAt(s.block("B"), s.loop("j"));
+      s.cacheRead(s.block("C"), "B", "stack");
+    },
+    at: "B",
+  },
+  "cacheRead/read-defined": {
+    program: links({ second: point("j in 0..8", "C", "C[v] = select(v < 7, B[v + 1], 0i32)") }),
+    steps: (s) => s.cacheRead(s.block("C"), "B", "stack"),
+    at: "C",
+    twin: { program: links({ second: point("j in 0..8", "C", "C[v] = B[7 - v]") }) },
+  },
+  "cacheWrite/writes-buffer": { program: chain(), steps: (s) => s.cacheWrite(s.block("C"), "B", "stack"), at: "C" },
+  "cacheWrite/exact-writes": {
+    program: strided,
+    steps: (s) => s.cacheWrite(s.block("B"), "B", "stack"),
+    at: "B",
+    twin: {
+      program: links({
+        first: point("i in 0..8", "B", "B[v + 2] = A[v]"),
+        second: point("j in 0..8", "C", "C[v] = B[v + 2]"),
+      }),
+    },
+  },
+  "cacheWrite/sole-writer": {
+    program: links({ between: zeroed, second: point("j in 0..8", "C", "C[v] = B[v]") }),
+    steps: (s) => s.cacheWrite(s.block("B"), "B", "stack"),
+    at: "Z",
+  },
+  "cacheWrite/reads-own": {
+    program: links({
+      first: ["for z in 0..8:", "  block Z(vz: spatial 8 = z):", "    writes B[vz + 8]", "    B[vz + 8] = 0i32"],
+      between: point("i in 0..8", "B", "B[v] = B[v + 8] + A[v]"),
+    }),
+    steps: (s) => s.cacheWrite(s.block("B"), "B", "stack"),
+    at: "B",
+  },
+  "cacheWrite/readers-outside": {
+    program: chain(),
+    steps: (s) => {
+      s.computeAt(s.block("B"), s.loop("j"));
+      s.cacheWrite(s.block("B"), "B", "stack");
+    },
+    at: "C",
+  },
+  "computeAt/before-loop": { program: chain(), steps: (s) => s.computeAt(s.block("C"), s.loop("i")), at: "C" },
+  "computeAt/pure": {
+    program: links({ first: total }),
+    steps: (s) => {
+      s.decomposeReduction(s.block("B"), s.loop("i"));
+      s.computeAt(s.block("B"), s.loop("j"));
+    },
+    at: "B",
+    twin: { steps: (s) => s.computeAt(s.block("B"), s.loop("j")) },
+  },
+  "computeAt/complete": {
+    program: links({
+      first: [
+        "for i in 0..8:",
+        "  block B(v: spatial 8 = i) where i != 3:",
+        "    reads A[v]",
+        "    writes B[v]",
+        "    B[v] = A[v]",
+      ],
+    }),
+    steps: (s) => s.computeAt(s.block("B"), s.loop("j")),
+    at: "B",
+  },
+  "computeAt/not-output": {
+    program: text(
+      "A: int32[8], B: output int32[8], C: output int32[8]",
+      ...point("i in 0..8", "B", "B[v] = A[v]"),
+      ...point("j in 0..8", "C", "C[v] = B[v]"),
+    ),
+    steps: (s) => s.computeAt(s.block("B"), s.loop("j")),
+    at: "B",
+  },
+  "computeAt/consumer": {
+    program: links({ second: point("j in 0..8", "C", "C[v] = A[v]") }),
+    steps: (s) => s.computeAt(s.block("B"), s.loop("j")),
+    at: "j",
+  },
+  "computeAt/consumers-in-loop": {
+    program: links({
+      params: "A: int32[8], C: output int32[8], D: output int32[8]",
+      after: point("k in 0..8", "D", "D[v] = B[v]"),
+    }),
+    steps: (s) => s.computeAt(s.block("B"), s.loop("j")),
+    at: "D",
+    twin: {
+      program: links({
+        params: "A: int32[8], C: output int32[8], D: output int32[8]",
+        after: point("k in 0..8", "D", "D[v] = A[v]"),
+      }),
+    },
+  },
+  "computeAt/point-access": {
+    program: strided,
+    steps: (s) => s.computeAt(s.block("B"), s.loop("j")),
+    at: "B",
+  },
+  "computeAt/inputs-unchanged": {
+    program: links({
+      params: "A: output int32[8], C: output int32[8]",
+      first: [...point("a in 0..8", "A0", "A[v] = 3i32"), ...point("i in 0..8", "B", "B[v] = A[v]")],
+      between: point("b in 0..8", "A1", "A[v] = 5i32"),
+    }),
+    steps: (s) => s.computeAt(s.block("B"), s.loop("j")),
+    at: "A1",
+    twin: {
+      program: links({
+        params: "A: int32[8], D: output int32[8], C: output int32[8]",
+        between: point("b in 0..8", "D", "D[v] = 5i32"),
+      }),
+    },
+  },
+  "computeAt/no-conflict": {
+    program: links({
+      between: ["for z in 0..2:", "  block Z(vz: spatial 2 = z):", "    writes B[vz]", "    B[vz] = 0i32"],
+    }),
+    steps: (s) => s.computeAt(s.block("B"), s.loop("j")),
+    at: "Z",
+  },
+  "computeAt/private-buffer": {
+    program: links({
+      first: [...point("b in 0..4", "Z", "B[v + 8] = 1i32"), ...point("i in 0..8", "B", "B[v] = A[v]")],
+    }),
+    steps: (s) => {
+      s.parallel(s.loop("j"));
+      s.computeAt(s.block("B"), s.loop("j"));
+    },
+    at: "Z",
+    twin: {
+      steps: (s) => s.computeAt(s.block("B"), s.loop("j")),
+    },
+  },
+  "computeInline/spatial": { program: links({ first: total }), steps: (s) => s.computeInline(s.block("B")), at: "B" },
+  "computeInline/intermediate": { program: chain(), steps: (s) => s.computeInline(s.block("C")), at: "C" },
+  "computeInline/point-write": { program: strided, steps: (s) => s.computeInline(s.block("B")), at: "B" },
+  "computeInline/guard": {
+    program: links({
+      first: [
+        "for i in 0..8:",
+        "  block B(v: spatial 8 = i) where i < 7:",
+        "    reads A[v]",
+        "    writes B[v]",
+        "    B[v] = A[v]",
+      ],
+    }),
+    steps: (s) => s.computeInline(s.block("B")),
+    at: "B",
+  },
+  "computeInline/consumed": {
+    program: links({ second: point("j in 0..8", "C", "C[v] = A[v]") }),
+    steps: (s) => s.computeInline(s.block("B")),
+    at: "B",
+  },
+  "computeInline/inputs-unchanged": {
+    program: links({
+      params: "A: output int32[8], C: output int32[8]",
+      first: [...point("a in 0..8", "A0", "A[v] = 3i32"), ...point("i in 0..8", "B", "B[v] = A[v]")],
+      between: point("b in 0..8", "A1", "A[v] = 5i32"),
+    }),
+    steps: (s) => s.computeInline(s.block("B")),
+    at: "A1",
+  },
+  "reverseComputeInline/spatial": {
+    program: () => centre(4, 4),
+    steps: (s) => s.reverseComputeInline(s.block("M")),
+    at: "M",
+  },
+  "reverseComputeInline/single-producer": {
+    program: chain(),
+    steps: (s) => s.reverseComputeInline(s.block("B")),
+    at: "B",
+  },
+  "reverseComputeInline/producer-spatial": {
+    program: links({ first: total }),
+    steps: (s) => s.reverseComputeInline(s.block("C")),
+    at: "B",
+  },
+  "reverseComputeInline/sole-consumer": {
+    program: links({
+      params: "A: int32[8], C: output int32[8], D: output int32[8]",
+      after: point("k in 0..8", "D", "D[v] = B[v]"),
+    }),
+    steps: (s) => s.reverseComputeInline(s.block("C")),
+    at: "D",
+  },
+  "reverseComputeInline/point-access": {
+    program: () => stencil(8),
+    steps: (s) => s.reverseComputeInline(s.block("C")),
+    at: "C",
+  },
+  "reverseComputeInline/covered": {
+    program: links({
+      first: [...point("b in 0..8", "B", "B[v] = A[v]")],
+      second: point("j in 0..8", "C", "C[v] = B[v + 1]"),
+    }),
+    steps: (s) => s.reverseComputeInline(s.block("C")),
+    at: "C",
+    twin: {
+      program: links({
+        first: point("b in 0..8", "B", "B[v + 1] = A[v]"),
+        second: point("j in 0..8", "C", "C[v] = B[v + 1]"),
+      }),
+    },
+  },
+  "reverseComputeInline/guard": {
+    program: links({
+      second: [
+        "for j in 0..8:",
+        "  block C(v: spatial 8 = j) where j != 2:",
+        "    reads B[v]",
+        "    writes C[v]",
+        "    C[v] = B[v]",
+      ],
+    }),
+    steps: (s) => s.reverseComputeInline(s.block("C")),
+    at: "C",
+  },
+  "reverseComputeInline/inputs-ready": {
+    program: links({
+      params: "A: int32[8], D: output int32[8], C: output int32[8]",
+      between: point("b in 0..8", "D", "D[v] = 5i32"),
+      second: point("j in 0..8", "C", "C[v] = B[v] + D[v]"),
+    }),
+    steps: (s) => s.reverseComputeInline(s.block("C")),
+    at: "D",
+  },
+  "reverseComputeAt/spatial": {
+    program: () => centre(4, 4),
+    steps: (s) => {
+      s.cacheRead(s.block("M"), "A", "global");
+      s.reverseComputeAt(s.block("M"), s.loopAt("A_global_copy", 0));
+    },
+    at: "M",
+  },
+  "reverseComputeAt/after-loop": {
+    program: chain(),
+    steps: (s) => s.reverseComputeAt(s.block("B"), s.loop("j")),
+    at: "B",
+  },
+  "reverseComputeAt/producer": {
+    program: links({ second: point("j in 0..8", "C", "C[v] = A[v]") }),
+    steps: (s) => s.reverseComputeAt(s.block("C"), s.loop("i")),
+    at: "C",
+  },
+  "reverseComputeAt/producer-in-loop": {
+    program: text(
+      "A: int32[8, 8], C: output int32[8]",
+      "allocate B: int32[8]",
+      "for i in 0..8:",
+      "  block Z(v: spatial 8 = i):",
+      "    writes B[v]",
+      "    B[v] = 0i32",
+      "  for k in 0..8:",
+      "    block B(v: spatial 8 = i, q: ordered 8 = k):",
+      "      reads B[v], A[v, q]",
+      "      writes B[v]",
+      "      B[v] = B[v] + A[v, q]",
+      ...point("j in 0..8", "C", "C[v] = B[v]"),
+    ),
+    steps: (s) => s.reverseComputeAt(s.block("C"), s.loop("k")),
+    at: "Z",
+  },
+  "reverseComputeAt/complete": {
+    program: links({ first: total }),
+    steps: (s) => s.reverseComputeAt(s.block("C"), s.loop("k")),
+    at: "B",
+    twin: { steps: (s) => s.reverseComputeAt(s.block("C"), s.loop("i")) },
+  },
+  "reverseComputeAt/exact-tile": {
+    program: chain(),
+    steps: (s) => {
+      const [outer, inner] = s.split(s.loop("i"), { factor: 4 });
+      s.reorder(inner, outer);
+      s.reverseComputeAt(s.block("C"), inner);
+    },
+    at: "B",
+    twin: {
+      steps: (s) => {
+        const [outer] = s.split(s.loop("i"), { factor: 4 });
+        s.reverseComputeAt(s.block("C"), outer);
+      },
+    },
+  },
+  "reverseComputeAt/point-access": {
+    program: strided,
+    steps: (s) => s.reverseComputeAt(s.block("C"), s.loop("i")),
+    at: "C",
+  },
+  "reverseComputeAt/covered": {
+    program: () => stencil(8),
+    steps: (s) => s.reverseComputeAt(s.block("C"), s.loopAt("B", 0)),
+    at: "C",
+  },
+  "reverseComputeAt/guard": {
+    program: links({
+      second: [
+        "for j in 0..8:",
+        "  block C(v: spatial 8 = j) where j != 2:",
+        "    reads B[v]",
+        "    writes C[v]",
+        "    C[v] = B[v]",
+      ],
+    }),
+    steps: (s) => s.reverseComputeAt(s.block("C"), s.loop("i")),
+    at: "C",
+  },
+  "reverseComputeAt/inputs-ready": {
+    program: links({
+      params: "A: int32[8], D: output int32[8], C: output int32[8]",
+      between: point("b in 0..8", "D", "D[v] = 5i32"),
+      second: point("j in 0..8", "C", "C[v] = B[v] + D[v]"),
+    }),
+    steps: (s) => s.reverseComputeAt(s.block("C"), s.loop("i")),
+    at: "D",
+  },
+  "reverseComputeAt/no-conflict": {
+    program: links({ between: point("b in 0..8", "Z", "C[v] = 5i32") }),
+    steps: (s) => s.reverseComputeAt(s.block("C"), s.loop("i")),
+    at: "Z",
+  },
+  "rfactor/alone": {
+    program: () => centre(4, 4),
+    steps: (s) => {
+      s.computeAt(s.block("M"), s.loopAt("D", 0));
+      s.rfactor(s.loopAt("D", 0), 0);
+    },
+    at: "i",
+  },
+  "rfactor/reduction-loop": { program: () => matmul(4, 4, 4), steps: (s) => s.rfactor(s.loop("j"), 0), at: "j" },
+  "rfactor/has-init": {
+    program: () => matmul(4, 4, 4),
+    steps: (s) => {
+      s.decomposeReduction(s.block("C"), s.loop("i"));
+      s.rfactor(s.loopAt("C", 2), 0);
+    },
+    at: "C",
+    twin: { steps: (s) => s.rfactor(s.loop("k"), 0) },
+  },
+  "rfactor/associative": {
+    program: links({ first: total.map((l) => l.replace("B[v] + A[v]", "A[v] - B[v]")) }),
+    steps: (s) => s.rfactor(s.loop("k"), 0),
+    at: "B",
+    twin: { program: links({ first: total }) },
+  },
+  "rfactor/reassociation-allowed": {
+    program: () => matmul(4, 4, 4, "strict"),
+    steps: (s) => s.rfactor(s.loop("k"), 0),
+    at: "C",
+    twin: { program: () => matmul(4, 4, 4) },
+  },
+  "rfactor/guard": {
+    program: links({ first: total.map((l) => l.replace("= k):", "= k) where k != 2:")) }),
+    steps: (s) => s.rfactor(s.loop("k"), 0),
+    at: "B",
+  },
+  "rfactor/axis-range": {
+    program: () => matmul(4, 4, 4),
+    steps: (s) => s.rfactor(s.loop("k"), 3),
+    at: "k",
+    twin: { steps: (s) => s.rfactor(s.loop("k"), 2) },
+  },
+  "setScope/uses-buffer": { program: chain(), steps: (s) => s.setScope(s.block("B"), "C", "stack"), at: "B" },
+  "setScope/not-parameter": { program: chain(), steps: (s) => s.setScope(s.block("B"), "A", "stack"), at: "B" },
+  "setScope/register-bytes": {
+    program: large,
+    steps: (s) => s.setScope(s.block("B"), "B", "register"),
+    at: "B",
+    twin: {
+      steps: (s) => {
+        s.computeAt(s.block("B"), s.loop("j"));
+        s.setScope(s.block("B"), "B", "register");
+      },
+    },
+  },
+  "transformLayout/uses-buffer": {
+    program: chain(),
+    steps: (s) => s.transformLayout(s.block("B"), "C", [{ axis: 0, divisor: 1 }]),
+    at: "B",
+  },
+  "transformLayout/not-parameter": {
+    program: chain(),
+    steps: (s) => s.transformLayout(s.block("B"), "A", [{ axis: 0, divisor: 1 }]),
+    at: "B",
+  },
+  "transformLayout/static-shape": {
+    program: unknown,
+    steps: (s) => s.transformLayout(s.block("B"), "B", [{ axis: 0, divisor: 1 }]),
+    at: "B",
+  },
+  "transformLayout/bijective": {
+    program: chain(),
+    steps: (s) => s.transformLayout(s.block("B"), "B", [{ axis: 0, divisor: 4 }]),
+    at: "B",
+    twin: {
+      steps: (s) =>
+        s.transformLayout(s.block("B"), "B", [
+          { axis: 0, divisor: 4 },
+          { axis: 0, divisor: 1, modulus: 4 },
+        ]),
+    },
+  },
+  "slideAt/before-loop": { program: chain(), steps: (s) => s.slideAt(s.block("C"), s.loop("i")), at: "C" },
+  "slideAt/pure": {
+    program: links({ first: total }),
+    steps: (s) => {
+      s.decomposeReduction(s.block("B"), s.loop("i"));
+      s.slideAt(s.block("B"), s.loop("j"));
+    },
+    at: "B",
+  },
+  "slideAt/complete": {
+    program: links({
+      first: [
+        "for i in 0..8:",
+        "  block B(v: spatial 8 = i) where i != 3:",
+        "    reads A[v]",
+        "    writes B[v]",
+        "    B[v] = A[v]",
+      ],
+    }),
+    steps: (s) => s.slideAt(s.block("B"), s.loop("j")),
+    at: "B",
+  },
+  "slideAt/not-output": {
+    program: text(
+      "A: int32[8], B: output int32[8], C: output int32[8]",
+      ...point("i in 0..8", "B", "B[v] = A[v]"),
+      ...point("j in 0..8", "C", "C[v] = B[v]"),
+    ),
+    steps: (s) => s.slideAt(s.block("B"), s.loop("j")),
+    at: "B",
+  },
+  "slideAt/consumer": {
+    program: links({ second: point("j in 0..8", "C", "C[v] = A[v]") }),
+    steps: (s) => s.slideAt(s.block("B"), s.loop("j")),
+    at: "j",
+  },
+  "slideAt/consumers-in-loop": {
+    program: links({
+      params: "A: int32[8], C: output int32[8], D: output int32[8]",
+      after: point("k in 0..8", "D", "D[v] = B[v]"),
+    }),
+    steps: (s) => s.slideAt(s.block("B"), s.loop("j")),
+    at: "D",
+  },
+  "slideAt/point-access": { program: strided, steps: (s) => s.slideAt(s.block("B"), s.loop("j")), at: "B" },
+  "slideAt/inputs-unchanged": {
+    program: links({
+      params: "A: output int32[8], C: output int32[8]",
+      first: [...point("a in 0..8", "A0", "A[v] = 3i32"), ...point("i in 0..8", "B", "B[v] = A[v]")],
+      between: point("b in 0..8", "A1", "A[v] = 5i32"),
+    }),
+    steps: (s) => s.slideAt(s.block("B"), s.loop("j")),
+    at: "A1",
+  },
+  "slideAt/no-conflict": {
+    program: links({
+      between: ["for z in 0..2:", "  block Z(vz: spatial 2 = z):", "    writes B[vz]", "    B[vz] = 0i32"],
+    }),
+    steps: (s) => s.slideAt(s.block("B"), s.loop("j")),
+    at: "Z",
+  },
+  "slideAt/private-buffer": {
+    program: links({
+      first: [...point("b in 0..4", "Z", "B[v + 8] = 1i32"), ...point("i in 0..8", "B", "B[v] = A[v]")],
+    }),
+    steps: (s) => {
+      s.parallel(s.loop("j"));
+      s.slideAt(s.block("B"), s.loop("j"));
+    },
+    at: "Z",
+  },
+  "slideAt/sliding-loops": {
+    program: () => stencil(8),
+    steps: (s) => {
+      s.parallel(s.loopAt("C", 0));
+      s.slideAt(s.block("B"), s.loopAt("C", 0));
+    },
+    at: "i0",
+    twin: { steps: (s) => s.slideAt(s.block("B"), s.loopAt("C", 0)) },
+  },
+  "slideAt/moving-window": {
+    program: links({ second: point("j in 0..8", "C", "C[v] = B[v // 2] + B[v // 2 + 1]") }),
+    steps: (s) => s.slideAt(s.block("B"), s.loop("j")),
+    at: "B",
+  },
+  "slideAt/windows-overlap": { program: chain(), steps: (s) => s.slideAt(s.block("B"), s.loop("j")), at: "B" },
+};
