@@ -21,7 +21,7 @@ export interface Combiner {
   readonly combine: (a: readonly Expr[], b: readonly Expr[]) => readonly Expr[];
   readonly commutative: boolean;
 }
-/** The least (`lt`) or greatest value and its index; of equal values the smallest index wins, NaN never does. */
+/** Ties are broken by the index, so that operands may change places. */
 const extreme = (name: string, better: "lt" | "gt"): Combiner => ({
   name,
   identity: ([value, index]) => [
@@ -34,7 +34,9 @@ const extreme = (name: string, better: "lt" | "gt"): Combiner => ({
   },
   commutative: true,
 });
+/** The least value and its index; of equal values the smallest index wins, NaN never does. */
 export const argmin: Combiner = extreme("argmin", "lt");
+/** The greatest value and its index; of equal values the smallest index wins, NaN never does. */
 export const argmax: Combiner = extreme("argmax", "gt");
 
 const key = "combiner";

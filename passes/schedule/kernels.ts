@@ -16,7 +16,7 @@ import { carriedMeetings } from "./dependences.ts";
 import { describeMeeting, type Instance, type Meeting, nameOf, nestOf, storesTheSame } from "./legality.ts";
 import type { Violation } from "./primitive.ts";
 import { substituteStmt } from "./rebuild.ts";
-import { blockRef, loopRef } from "./tree.ts";
+import { blockRef, blocksIn, loopRef } from "./tree.ts";
 
 /** Every GPU axis. */
 export const threadAxes: readonly ThreadAxis[] = [
@@ -193,7 +193,8 @@ function scopeFault({ root }: Kernel): Fault | undefined {
 // Note [Who made it]
 // Loops bound to one axis become one loop around the kernel (for threads: around what one block does): iteration t does
 // what thread t does in each of them. What one iteration then touches of what another writes passes from thread to
-// thread. Statements outside of these loops are taken to be run by each thread, buffers allocated there to be one.
+// thread. Buffers allocated outside of these loops are one. Blocks that no loop of the axis holds are left out: which
+// thread runs them is not said yet.
 function sharingFault({ root, around }: Kernel, nextId: number): Fault | undefined {
   const axes = new Set(boundIn(root).map((l) => l.axis!));
   for (const axis of axes) {
@@ -203,7 +204,10 @@ function sharingFault({ root, around }: Kernel, nextId: number): Fault | undefin
     const inside = isBlockAxis(axis) ? { stmt: root, around } : insideBlocks(root, around);
     const joined = forLoop(t, loops[0]!.extent, without(inside.stmt, axis, t));
     const nest = nestOf(joined, inside.around);
+    const held = new Set(loops.flatMap((l) => blocksIn(l).map((b) => b.id)));
+    const open = (i: Instance): boolean => i.stmt.kind === "block" && !held.has(i.stmt.id);
     for (const m of carriedMeetings(nest, joined)) {
+      if (open(m.first) || open(m.second)) continue;
       const fault = storesTheSame(nest, m) || meetsAtomically(m) ? undefined : exchangeFault(root, axis, m);
       if (fault) return fault;
     }

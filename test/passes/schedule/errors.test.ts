@@ -6,8 +6,10 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import type { Program } from "../../../ir/loop/program.ts";
 import { ScheduleError } from "../../../ir/support/errors.ts";
+import { parseProgram } from "../../../ir/text/parser.ts";
 import { Schedule } from "../../../passes/schedule/schedule.ts";
 import * as programs from "./loop-programs.ts";
+import { bindAll, histogram, neighbours, pairs } from "./must-fail/kernels.ts";
 
 const folder = new URL("../../fixtures/schedule-errors/", import.meta.url);
 const update = process.env.UPDATE_FIXTURES === "1";
@@ -180,6 +182,64 @@ const mistakes: Readonly<Record<string, Mistake>> = {
   "rfactor-a-spatial-loop": on(
     () => matmul(4, 4, 4),
     (s) => s.rfactor(s.loop("i"), 0),
+  ),
+  "blockize-half-of-an-axis": on(
+    () => scale(12, 4),
+    (s) => {
+      const [o, i] = s.split(s.loop("i"), { factor: 4 });
+      s.reorder(i, s.loop("j"), o);
+      s.blockize(s.loop("j"));
+    },
+  ),
+  "compute-at-inside-a-block": on(
+    () => stencil(12),
+    (s) => {
+      const [, i] = s.split(s.loopAt("C", 0), { factor: 4 });
+      s.blockize(i);
+      s.computeAt(s.block("B"), i);
+    },
+  ),
+  "stage-a-running-sum": on(
+    () => matmul(4, 4, 4),
+    (s) => s.cacheWriteAt(s.loop("k"), s.block("C"), "C", "register"),
+  ),
+  "stage-what-is-made-behind": on(
+    () => centre(4, 4),
+    (s) => {
+      s.computeAt(s.block("M"), s.loopAt("D", 0));
+      s.cacheReadAt(s.loopAt("D", 0), s.block("D"), "M", "stack");
+    },
+  ),
+  "rfactor-without-a-combiner": on(
+    () => programs.argmax(4, 12),
+    (s) => s.rfactor(s.loopAt("V_I", 1), 0),
+  ),
+  "bind-a-reduction": on(
+    () => matmul(4, 4, 4),
+    (s) => s.bind(s.loop("k"), "threadIdx.x"),
+  ),
+  "bind-two-extents": on(
+    () => parseProgram(neighbours("shared")),
+    (s) => bindAll(s),
+  ),
+  "read-another-threads-registers": on(
+    () => parseProgram(pairs("local")),
+    (s) => bindAll(s),
+  ),
+  "take-shared-memory-away": on(
+    () => parseProgram(pairs("shared")),
+    (s) => {
+      bindAll(s);
+      s.setScope(s.block("T"), "T", "local");
+    },
+  ),
+  "parallel-histogram": on(
+    () => histogram(8, 4),
+    (s) => s.parallel(s.loop("k")),
+  ),
+  "atomic-with-the-init": on(
+    () => matmul(4, 4, 4),
+    (s) => s.atomic(s.block("C")),
   ),
   "annotate-with-spaces": on(
     () => scale(4, 4),

@@ -54,6 +54,14 @@ describe("bind", () => {
     }
     keepsValues(program, virtual);
   });
+  test("lets each thread keep what it made for itself", () => {
+    const program = parseProgram(
+      pairs("local").replaceAll("T[max(wt - 1, 0)..+2]", "T[wt]").replace("T[max(wt - 1, 0)]", "1i32"),
+    );
+    const s = new Schedule(program);
+    bindAll(s);
+    keepsValues(program, s);
+  });
   test("keeps a step from breaking a kernel", () => {
     const s = new Schedule(matmul(8, 8, 6));
     s.bind(s.loopAt("C", 0), "threadIdx.x");
