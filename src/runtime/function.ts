@@ -74,15 +74,20 @@ export class NativeFunction {
   run(args: Readonly<Record<string, TypedArray>>): void {
     const { addresses, copied } = this.#addresses(args);
     native.invokeKernel(this.#entry, this.#pool, addresses);
-    const failure = this.#bounds?.take();
-    if (failure) throw boundsError(failure, this.#sites, "function", this.#name);
+    this.#throwFailure();
     for (const i of copied)
       if (this.parameters[i]!.role === "output")
         (args[this.parameters[i]!.name] as Float32Array).set(this.#views[i] as Float32Array);
   }
   /** Nanoseconds of single runs, timed natively. */
   time(args: Readonly<Record<string, TypedArray>>, options: native.TimingOptions = {}): Float64Array {
-    return native.timeKernel(this.#entry, this.#pool, this.#addresses(args).addresses, options);
+    const samples = native.timeKernel(this.#entry, this.#pool, this.#addresses(args).addresses, options);
+    this.#throwFailure();
+    return samples;
+  }
+  #throwFailure(): void {
+    const failure = this.#bounds?.take();
+    if (failure) throw boundsError(failure, this.#sites, "function", this.#name);
   }
   #addresses(args: Readonly<Record<string, TypedArray>>): { addresses: BigUint64Array; copied: number[] } {
     if (this.#disposed) throw new UsageError("runtime/disposed", "this function was disposed");

@@ -95,7 +95,9 @@ describeNative("an index from data", () => {
         "     │          ^",
       ].join("\n"),
     );
-    // The function is as good as before.
+    // The function is as good as before, timed or run.
+    f.run(gatherArguments());
+    expect(() => f.time(gatherArguments({ 7: 12n }), { repeats: 1 })).toThrow(BoundsError);
     f.run(gatherArguments());
   });
   test("may be negative, or near the ends of int64", async () => {
