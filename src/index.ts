@@ -44,10 +44,11 @@ export {
 export { buildMobileNetV2 } from "./models/mobilenet-v2.ts";
 export { loadOnnx, loadOnnxSync } from "./onnx/load.ts";
 export { writeOnnx } from "./onnx/write.ts";
+export * as recipes from "./recipes.ts";
 export { type CompileOptions, type CompileProgress, compile } from "./runtime/compile.ts";
 export { Executable, type Feeds, type Port, type StepReport } from "./runtime/executable.ts";
 export { type BuildOptions, build, NativeFunction } from "./runtime/function.ts";
-export { resolveTarget } from "./runtime/host.ts";
+export { machineOf, resolveTarget } from "./runtime/host.ts";
 export { ObjectCache } from "./runtime/object-cache.ts";
 export { scheduleHtml } from "./schedule-html.ts";
 export { Tensor } from "./tensor.ts";

@@ -49,12 +49,12 @@ function continues(accesses: readonly Access[], outer: IterVar, inner: IterVar, 
     return o !== undefined && i !== undefined && o === extent * i;
   });
 }
-/** Whether the block walks its largest operand, or one as large, element by element along the variable. */
+/** Whether values of the variable can be lanes: each operand stands still along it or is walked element by element. */
 export function walksLine(block: Block, v: IterVar): boolean {
   const own = new Set(block.writes.map((r) => r.buffer.id));
-  const operands = accessesOf(block).filter((a) => !own.has(a.buffer.id));
-  const rank = Math.max(...operands.map((a) => a.indices.length));
-  return operands.some((a) => a.indices.length === rank && Math.abs(strideAlong(a, v.var.id) ?? 0) === 1);
+  const strides = accessesOf(block).flatMap((a) => (own.has(a.buffer.id) ? [] : [strideAlong(a, v.var.id)]));
+  const most = Math.max(...strides.map((n) => (n === undefined ? Number.POSITIVE_INFINITY : Math.abs(n))));
+  return most === 1;
 }
 /** The one iteration variable that grows by one with a loop, and with it alone of all variables. */
 export function variableOf(block: Block, loop: LoopRef): IterVar | undefined {

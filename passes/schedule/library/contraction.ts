@@ -125,19 +125,39 @@ function operandsAlong(s: Schedule, ref: BlockRef, loop: LoopRef): string[] {
   const moves = (ranges: readonly Range[]): boolean => ranges.some((r) => v && freeVars(r.min).has(v.var.id));
   return block.reads.filter((r) => !own.has(r.buffer.id) && moves(r.ranges)).map((r) => r.buffer.name);
 }
-/** Copies the right-hand side into panels of `width` columns, k after k. */
-function packPanels(s: Schedule, ref: BlockRef, name: string, width: number, options: RecipeOptions): void {
-  const k = s.describe(ref).iterVars.find((v) => v.kind === "reduction")!;
-  const ranges = s.describe(ref).reads.find((r) => r.buffer.name === name)!.ranges;
+/** The axis of an operand that the reduction runs along, the one that the lanes do, and the others. */
+function axesOf(s: Schedule, ref: BlockRef, name: string) {
+  const k = s.describe(ref).iterVars.findLast((v) => v.kind === "reduction")!;
+  const { ranges } = s.describe(ref).reads.find((r) => r.buffer.name === name)!;
   const depth = ranges.findIndex((r) => freeVars(r.min).has(k.var.id));
   const column = ranges.length - 1 === depth ? depth - 1 : ranges.length - 1;
-  const panels = s.cacheRead(ref, name, "global");
   const batch = ranges.map((_, axis) => axis).filter((axis) => axis !== depth && axis !== column);
-  s.transformLayout(panels, s.describe(panels).writes[0]!.buffer.name, [
-    ...batch.map((axis) => ({ axis, divisor: 1 })),
+  return { depth, column, batch: batch.map((axis) => ({ axis, divisor: 1 })) };
+}
+/** Copies the right-hand side into panels of `width` columns, k after k. */
+function packPanels(s: Schedule, ref: BlockRef, name: string, width: number, options: RecipeOptions): void {
+  const { depth, column, batch } = axesOf(s, ref, name);
+  laidOut(s, ref, name, options, [
+    ...batch,
     { axis: column, divisor: width },
     { axis: depth, divisor: 1 },
     { axis: column, divisor: 1, modulus: width },
   ]);
-  if (!transpose(s, panels, options)) scheduleElementwiseBlock(s, panels, contextOf(options));
+}
+/** Copies an operand that lies in lines along the reduction so that it lies in lines along the block's lanes. */
+export function transposeOperand(s: Schedule, ref: BlockRef, name: string, options: RecipeOptions): BlockRef {
+  const { depth, column, batch } = axesOf(s, ref, name);
+  return laidOut(s, ref, name, options, [...batch, { axis: depth, divisor: 1 }, { axis: column, divisor: 1 }]);
+}
+function laidOut(
+  s: Schedule,
+  ref: BlockRef,
+  name: string,
+  options: RecipeOptions,
+  dims: Parameters<Schedule["transformLayout"]>[2],
+): BlockRef {
+  const copy = s.cacheRead(ref, name, "global");
+  s.transformLayout(copy, s.describe(copy).writes[0]!.buffer.name, dims);
+  if (!transpose(s, copy, options)) scheduleElementwiseBlock(s, copy, contextOf(options));
+  return copy;
 }

@@ -13,6 +13,8 @@ export interface TilePlan extends RegisterTile {
   readonly lanes: number;
   /** Reduction steps that are written out; fewer where this does not divide the reduction. */
   readonly steps: number;
+  /** How many loops around the stage hold more than it and stay as they are; default none. */
+  readonly depth?: number;
 }
 
 /** The element-wise block that alone reads a block's results, else a copy of them that `cacheWrite` makes. */
@@ -28,16 +30,16 @@ export function epilogueOf(s: Schedule, block: BlockRef): BlockRef {
  * `vectors` of them. Gives the loops over tiles, outermost first.
  */
 export function registerTile(s: Schedule, stage: BlockRef, block: BlockRef, plan: TilePlan): LoopRef[] {
-  const { lanes, points, vectors } = plan;
-  const before = s.loops(stage);
-  const others = before.filter((l) => l.id !== plan.point.id && l.id !== plan.lane.id);
+  const { lanes, points, vectors, depth = 0 } = plan;
+  const around = s.loops(stage).slice(0, depth);
+  const others = s.loops(stage).filter((l, i) => i >= depth && l.id !== plan.point.id && l.id !== plan.lane.id);
   const [tiles, point] = cut(s, plan.point, points, "shift-inwards");
   const [strips, strip] = cut(s, plan.lane, vectors * lanes, "guard");
-  const [vector, lane] = cut(s, strip, lanes, "guard");
+  const [vector, lane] = vectorsOf(s, strip, lanes);
   const outer = [...others, strips, tiles].filter((l) => l !== undefined);
   const inside = [point, vector, lane].filter((l) => l !== undefined);
   s.reorder(...outer, ...inside);
-  const at = outer.at(-1);
+  const at = outer.at(-1) ?? around.at(-1);
   if (at) {
     s.computeAt(block, at);
     s.setScope(block, s.describe(block).writes[0]!.buffer.name, "register");
@@ -58,12 +60,16 @@ function cut(
   return s.split(loop, { factor, tail: extent % factor === 0 ? "exact" : tail });
 }
 
+/** Whole vectors; what is none becomes lanes as it is, which are lowered to whole vectors and a narrower rest. */
+const vectorsOf = (s: Schedule, loop: LoopRef, lanes: number): [LoopRef | undefined, LoopRef] =>
+  s.extent(loop)! % lanes === 0 ? cut(s, loop, lanes, "guard") : [undefined, loop];
+
 /** Below depth `from`: reductions outside, the last of them partly written out; the tile inside, its lanes innermost. */
 function accumulate(s: Schedule, block: BlockRef, from: number, { lanes, steps }: TilePlan): void {
   const spatial = ownLoops(s, block, "spatial", from);
   const reduced = ownLoops(s, block, "reduction", from);
   const last = spatial.pop();
-  const [vector, lane] = last ? cut(s, last, lanes, "guard") : [];
+  const [vector, lane] = last ? vectorsOf(s, last, lanes) : [];
   const tile = [...spatial, vector, lane].filter((l) => l !== undefined);
   const k = reduced.pop();
   const written = k ? largestDivisor(s.extent(k)!, steps) : 1;
