@@ -8,8 +8,9 @@
  * mixture so far, both relative to that score. They are scans along the tiles. A strip of rows goes through all tiles of
  * keys; what a tile needs stays in the first-level cache, and of each state the last two values are kept:
  *
- *   Kt = Kᵀ / √d                once, so that 16 keys make a vector
+ *   Kt = Kᵀ                     once, so that 16 keys make a vector; squares of 16 × 16 turn around in registers
  *   for strip of 6 rows parallel
+ *     scaled = Q / √d
  *     for tile of keys
  *       scores                  like a matrix product: 6 × 64 in registers over the depth of 64
  *       peak                    scan: the largest score; vectors along a row, in cache
@@ -32,6 +33,7 @@ import {
   sum,
   where,
 } from "tilewright";
+import { transposeTile } from "../passes/schedule/library/transpose-tile.ts";
 import type { LoopRef } from "../passes/schedule/primitive.ts";
 
 /** Rows of Q, K and V, and their width. */
@@ -61,8 +63,9 @@ export function onlineAttention({ n, d }: AttentionShape, keys: number) {
   const key = (t: Scalar, k: Scalar): Scalar => t.mul(keys).add(k);
   const later = (t: Scalar, value: Scalar, first: Scalar | number): Scalar => where(t.gt(0), value, first);
 
-  const Kt = compute("Kt", [d, n], (q, j) => K.at(j, q).mul(1 / Math.sqrt(d)));
-  const scores = compute("scores", [n, tiles, keys], (i, t, k) => sum(Q.at(i, p).mul(Kt.at(p, key(t, k))), p));
+  const Kt = compute("Kt", [d, n], (q, j) => K.at(j, q));
+  const scaled = compute("scaled", [n, d], (i, q) => Q.at(i, q).mul(1 / Math.sqrt(d)));
+  const scores = compute("scores", [n, tiles, keys], (i, t, k) => sum(scaled.at(i, p).mul(Kt.at(p, key(t, k))), p));
   const highest = compute("highest", [n, tiles], (i, t) => reduce("max", scores.at(i, t, k1), k1));
   const peak = scan("peak", [n, tiles], 1, (self, i, t) =>
     highest.at(i, t).max(later(t, self.at(i, t.sub(1)), highest.at(i, t))),
@@ -104,13 +107,6 @@ export function scheduleAttention(
   });
   const [highest, sums] = reductions as [(typeof reductions)[0], (typeof reductions)[0]];
 
-  // Panels of 64 keys: each is one piece of memory, in the order in which it is read.
-  s.transformLayout(s.block("Kt"), "Kt", [
-    { axis: 1, divisor: columns },
-    { axis: 0, divisor: 1 },
-    { axis: 1, divisor: 1, modulus: columns },
-  ]);
-
   // A strip of rows runs the last scan over all tiles, and a tile all stages before it, each just before its consumer.
   // A scan at the loop over tiles runs one instance of each row there: the next.
   const [strip, row] = s.split(s.loopAt(out, 0), { factor: rows, tail: "shift-inwards" });
@@ -132,6 +128,8 @@ export function scheduleAttention(
     scores,
   ])
     s.computeAt(block, tile!);
+  s.computeAt(s.block("scaled"), strip);
+  s.vectorize(s.split(s.loops(s.block("scaled")).at(-1)!, { factor: lanes })[1]);
   s.parallel(strip);
 
   for (const [block, user] of [
@@ -154,6 +152,8 @@ export function scheduleAttention(
     for (const b of [block, zero, user]) vectorRows(s, s.loops(b).slice(-3));
   }
   for (const { whole, parts } of reductions) {
+    s.computeAt(parts, s.loops(whole).at(-2)!);
+    s.setScope(parts, parts.name, "register");
     const [k, part] = s.loops(parts).slice(-2);
     const [vector, lane] = s.split(part!, { factor: lanes });
     s.reorder(k!, vector, lane);
@@ -170,8 +170,15 @@ export function scheduleAttention(
     const [, v, l] = s.split(s.loops(block).at(-1)!, { factors: [null, unrolled, lanes] });
     vectorRows(s, [v!, l!]);
   }
+  s.vectorize(s.loops(s.block("shrink")).at(-1)!);
   s.unroll(row);
-  s.vectorize(s.split(s.loops(s.block("Kt")).at(-1)!, { factor: lanes })[1]);
+
+  // Squares of K turn around in registers.
+  const Kt = s.block("Kt");
+  const [qLoop, jLoop] = [s.loopAt(Kt, 0), s.loopAt(Kt, 1)];
+  const [q, j] = [s.split(qLoop, { factor: lanes }), s.split(jLoop, { factor: lanes })];
+  s.reorder(q[0], j[0], q[1], j[1]);
+  s.tensorize(q[1], transposeTile(lanes, "float32"));
   // Of each state a strip keeps the last two tiles. With two tiles there is nothing to fold.
   if (shape.n > 2 * keys)
     for (const name of ["peak", "total", "mixed"]) {
