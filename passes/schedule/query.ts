@@ -77,7 +77,7 @@ abstract class Walker {
   fate(): Fate | undefined {
     return this.walked.fate(this.ref);
   }
-  /** The loop (or outer block) that it stands in directly. `s.cursor("C").parent()` is the innermost loop around C. */
+  /** The loop (or outer block) that it stands in directly. `s.block("C").parent()` is the innermost loop around C. */
   parent(): Cursor | undefined {
     const { parent } = this.entry;
     return parent && this.at(parent);

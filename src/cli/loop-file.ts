@@ -19,19 +19,20 @@ export function readLoopFile(path: string): Program {
     throw new InputError("loop/too-large", `${path} has ${bytes.length} bytes; at most ${mostBytes} are read`, {
       path,
     });
-  const program = parsed(Buffer.from(bytes).toString("utf8"), path);
-  if (program.functions.length === 0) throw new InputError("loop/empty", `${path} holds no program`, { path });
-  const issue = verifyProgram(program)[0];
-  if (issue) {
+  return understood(path, () => {
+    const program = parseProgram(Buffer.from(bytes).toString("utf8"));
+    if (program.functions.length === 0) throw new InputError("loop/empty", "the file holds no program");
+    const issue = verifyProgram(program)[0];
+    if (!issue) return program;
     const rule = rules.find((r) => r.name === issue.rule)?.doc;
     const text = renderDiagnostic({ program, at: issue.at, message: issue.message, ...(rule ? { rule } : {}) });
-    throw new InputError(`loop/${issue.rule}`, `${path}: ${text}`, { path, rule: issue.rule });
-  }
-  return program;
+    throw new InputError(`loop/${issue.rule}`, text, { rule: issue.rule });
+  });
 }
-function parsed(text: string, path: string): Program {
+/** What reading throws, as errors of the file's. */
+function understood(path: string, read: () => Program): Program {
   try {
-    return parseProgram(text);
+    return read();
   } catch (error) {
     if (error instanceof InputError)
       throw new InputError(error.code, `${path}: ${error.message}`, { ...error.details, path });

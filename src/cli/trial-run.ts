@@ -1,12 +1,13 @@
 /** Running a schedule beside what it was made from: the same inputs, the outputs compared, both timed. */
 import { constantValue } from "../../ir/expr/build.ts";
-import { isFloat } from "../../ir/expr/dtype.ts";
+import { bytesOf, isFloat } from "../../ir/expr/dtype.ts";
 import type { Buffer } from "../../ir/expr/expr.ts";
 import type { TypedArray } from "../../ir/graph/tensor-value.ts";
 import { runProgram } from "../../ir/interp/run.ts";
 import type { Block, PrimFunc, Program } from "../../ir/loop/program.ts";
 import { visitStmt } from "../../ir/loop/traverse.ts";
 import { BoundsError, InputError, UsageError } from "../../ir/support/errors.ts";
+import { byteText } from "../../ir/text/units.ts";
 import { operationsOf } from "../../passes/analysis/operations.ts";
 import type { Schedule } from "../../passes/schedule/schedule.ts";
 import { blocksIn } from "../../passes/schedule/tree.ts";
@@ -86,8 +87,17 @@ function checked(program: Program, name: string): PrimFunc {
     throw new UsageError("usage/run", "--run takes a file with one function");
   const open = func.scalars[0]?.name ?? func.params.find(({ buffer }) => isOpen(buffer))?.buffer.name;
   if (open !== undefined) throw new UsageError("usage/run", `--run takes constant extents; ${open} leaves some open`);
+  const bytes = func.params.reduce((n, { buffer }) => n + sizeOf(buffer), 0);
+  if (!(bytes <= mostBytes))
+    throw new UsageError(
+      "usage/run",
+      `the arguments take ${byteText(bytes)}; --run takes at most ${byteText(mostBytes)}`,
+    );
   return func;
 }
+const sizeOf = (b: Buffer): number => b.shape.reduce((n, e) => n * (constantValue(e) ?? 0), bytesOf(b.dtype.scalar));
+/** The most that the arguments of a run may take, in bytes. */
+const mostBytes = 2 ** 33;
 const isOpen = (b: Buffer): boolean => b.shape.some((n) => constantValue(n) === undefined);
 /** A file may say anything: what leaves its buffers is found before it runs unchecked. @throws InputError `bounds/…` */
 async function runChecked(program: Program, arrays: Record<string, TypedArray>, options: TrialOptions): Promise<void> {

@@ -189,6 +189,11 @@ describe("a file that goes wrong", () => {
     ],
     ["wrong type", text.replace("= 0.0", "= 0"), /\[parse\/type-mismatch\]/],
     ["open block", text.replace("C[vi, vj] = 0.0", "C[vi, j] = 0.0"), /\[loop\/block-closed\]/],
+    [
+      "too many loops",
+      `program p(A: output float32[1]):\n${Array.from({ length: 5000 }, (_, k) => `${" ".repeat(k + 1)}for i in 0..1:\n`).join("")}`,
+      /\[(parse\/(too-deep|indentation)|loop\/too-large)\]/,
+    ],
     ["deep nesting", `program p(A: output float32[1]):\n  A[0] = ${"(".repeat(200_000)}1.0\n`, /\[parse\/too-deep\]/],
   ];
   for (const [what, source, message] of wrong)
@@ -237,7 +242,8 @@ describe("a file that goes wrong", () => {
     expect((await cli("schedule", at("nowhere.loop"))).stderr).toContain("[file/unreadable]");
     const bad = await cli("schedule", file, "--replay", put("bad.json", "{"));
     expect([bad.status, bad.stderr]).toEqual([3, expect.stringMatching(/\[trace\/malformed\].*is not JSON/)]);
-    const other = await cli("schedule", put("scale.loop", printProgram(scale(4, 4))), "--replay", at("trace.json"));
+    await cli("schedule", file, tiles, "--trace", at("other.json"));
+    const other = await cli("schedule", put("scale.loop", printProgram(scale(4, 4))), "--replay", at("other.json"));
     expect([other.status, other.stderr]).toEqual([3, expect.stringMatching(/\[schedule\/no-function\]/)]);
   });
 });
@@ -266,6 +272,11 @@ describe("options that do not fit", () => {
     const outside = text.replace("vk: reduction 40 = k", "vk: reduction 40 = k * 200");
     const { status, stderr } = await cli("schedule", put("outside.loop", outside), "--run");
     expect([status, stderr]).toEqual([3, expect.stringMatching(/InputError \[bounds\/load\]: load of A\[0, 200\]/)]);
+  });
+  it("--run of more than memory holds", async () => {
+    const large = put("large.loop", printProgram(scale(2 ** 20, 2 ** 20)));
+    const { status, stderr } = await cli("schedule", large, "--run");
+    expect([status, stderr]).toEqual([2, expect.stringMatching(/the arguments take 8\.00 TiB/)]);
   });
   it("--target that is not known", async () => {
     expect((await cli("schedule", file, "--target", "znver9")).stderr).toContain("znver4");
