@@ -67,7 +67,6 @@ class Checker {
 
   stmt(s: Stmt, c: Context): Stmt {
     if (s.kind === "for" && s.loopKind === "tensorized") return this.#tensorized(s, c);
-    this.#origin = s.kind === "store" ? s.origin : (firstOrigin(s) ?? this.#origin);
     const checks = this.#checks(s, c);
     const inner = this.#children(s, c);
     return checks.length === 0 ? inner : seq([...checks, inner]);
@@ -104,6 +103,7 @@ class Checker {
   #checks(s: Stmt, c: Context): Stmt[] {
     // A hint accesses nothing; a check was checked.
     if (s.kind === "evaluate") return [];
+    this.#origin = s.kind === "store" ? s.origin : (firstOrigin(s) ?? this.#origin);
     const found: Access[] = [];
     const mask = s.kind === "store" && s.predicate ? [s.predicate] : [];
     for (const e of childExprs(s)) collect(e, e === mask[0] ? [] : mask, found);
@@ -111,7 +111,9 @@ class Checker {
     // One check for what is read and then written; it stands where the first of them does.
     const distinct = new Map<string, Access>();
     for (const a of found) {
-      const key = `${a.buffer.id}[${a.indices.map(exprKey)}] ${a.conditions.map(exprKey)}`;
+      const element = `${a.buffer.id}[${a.indices.map(exprKey)}] `;
+      // What is accessed in any case needs no check under a condition.
+      const key = distinct.has(element) ? element : element + a.conditions.map(exprKey);
       distinct.set(key, { ...(distinct.get(key) ?? a), access: a.access });
     }
     return [...distinct.values()].flatMap((a) => this.#check(a, c) ?? []);

@@ -9,7 +9,7 @@ import { printProgram } from "../../../ir/text/printer.ts";
 import { plainContext, verifying } from "../../../passes/core/index.ts";
 import { loweringPipeline, withBoundsChecks } from "../../../passes/lower/index.ts";
 import { fmaOuterProduct } from "../../../passes/schedule/library/intrinsics.ts";
-import { compute, placeholder, reduceAxis, type Schedule, schedule, sum, where } from "../../../src/index.ts";
+import { compute, placeholder, reduceAxis, Schedule, schedule, sum, where } from "../../../src/index.ts";
 
 const passes = withBoundsChecks(loweringPipeline({ vectorBits: 256 }));
 const lower = (s: Schedule): Program => passes.run(s.program, { ...plainContext, instruments: [verifying] });
@@ -63,6 +63,29 @@ describe("checks", () => {
     s.tensorize(s.loopAt("C", 3), fmaOuterProduct(2));
     const { functions } = lower(s);
     expect(printProgram({ ...s.program, functions })).toContain("tensorized for");
+  });
+  test("of a tensorized nest run in a copy of it, in front", () => {
+    const s = new Schedule(
+      parseProgram(`program f(A: float32[2, 1], B: float32[10], C: output float32[2, 10]):
+  for i in 0..2:
+    for j in 0..16:
+      block C(vi: spatial 2 = i, vj: spatial 16 = j):
+        reads C[vi, vj], A[vi, 0], B[vj]
+        writes C[vi, vj]
+        C[vi, vj] = C[vi, vj] + A[vi, 0] * B[vj]
+`),
+    );
+    s.tensorize(s.loopAt("C", 0), fmaOuterProduct(2));
+    const lowered = lower(s);
+    const text = printProgram(lowered);
+    expect(checkSitesOf(lowered.functions[0]!)[0]!.origin).toMatchObject({ block: "C", line: 7 });
+    expect(text).toMatch(/for i in 0\.\.2:\n +for j in 0\.\.16:\n +evaluate checkBounds\(bool, 0, j >= 10, /);
+    expect(text.indexOf("checkBounds")).toBeLessThan(text.indexOf("tensorized for"));
+  });
+  test("of an element that is read in any case stand once, whatever else reads it", () => {
+    const [A, N] = [placeholder("A", [10]), placeholder("N", [40], "int64")];
+    const B = compute("B", [40], (i) => A.at(N.at(i)).add(where(N.at(i).lt(3), A.at(N.at(i)), 0)));
+    expect(checksIn(lower(schedule(B)))).toBe(1);
   });
   test("print and parse", () => {
     const [A, N] = [placeholder("A", [10]), placeholder("N", [40], "int64")];
