@@ -24,9 +24,12 @@ describe("examples", () => {
     const printed = await example("matmul.ts");
     expect(Number(/largest difference (\S+)/.exec(printed)![1])).toBeLessThan(1e-6);
   });
-  test.each(["attention.ts", "blur.ts", "inverted-residual.ts", "unsharp.ts"])("%s tells its time", async (name) => {
-    expect(await example(name)).toMatch(/\d+\.\d{3} ms with 2 threads/);
-  });
+  test.each(["attention.ts", "blur.ts", "inverted-residual.ts", "local-laplacian.ts", "unsharp.ts"])(
+    "%s tells its time",
+    async (name) => {
+      expect(await example(name)).toMatch(/\d+\.\d{3} ms with 2 threads/);
+    },
+  );
   test("custom-pass.ts shows what the pass changed", async () => {
     expect(await example("custom-pass.ts")).toMatch(/after fuse-multiply-add/);
   });
@@ -37,6 +40,7 @@ describe("examples", () => {
       "classify.ts",
       "custom-pass.ts",
       "inverted-residual.ts",
+      "local-laplacian.ts",
       "matmul-schedule.ts",
       "matmul.ts",
       "unsharp.ts",
