@@ -14,7 +14,13 @@ export {
   UsageError,
 } from "../ir/support/errors.ts";
 export type { Target } from "../ir/target/target.ts";
+export type { Fate } from "../passes/schedule/fate.ts";
+export type { Level } from "../passes/schedule/levels.ts";
+export type { NestPrintOptions } from "../passes/schedule/print.ts";
+export type { BlockCursor, Cursor, LoopCursor, Pattern } from "../passes/schedule/query.ts";
 export { replay, Schedule } from "../passes/schedule/schedule.ts";
+export { Trace } from "../passes/schedule/trace.ts";
+export type { Alternative, Explanation } from "../passes/schedule/why.ts";
 export {
   type Axis,
   type CombineCall,
