@@ -3,7 +3,14 @@ import { staticDims, valueOf } from "../../ir/graph/build.ts";
 import type { Graph, Group, Node } from "../../ir/graph/graph.ts";
 import { channelBlocked, type Halo, isPlain, type Layout, lastBlocked, plainLayout } from "../../ir/graph/layout.ts";
 import type { ValueId } from "../../ir/support/ids.ts";
-import { chooseRegisterTile, type Machine, unrolledChannels } from "../schedule/library/plan.ts";
+import {
+  channelLanes,
+  chooseRegisterTile,
+  halfLanes,
+  type Machine,
+  unrolledChannels,
+  withLanes,
+} from "../schedule/library/plan.ts";
 import {
   type ConvShape,
   convShapeOf,
@@ -37,9 +44,15 @@ export function wantedLayouts(graph: Graph, g: Group, m: Machine, layoutOf: Layo
   if (winograd) return winogradLayouts(graph, g, winograd, m);
   const matmul = matmulShapeOf(graph, g.anchor);
   if (matmul && matmul.columns * 4 >= m.lanes) return matmulLayouts(graph, g, matmul, m);
-  if (followsBlocks(graph, g, m, layoutOf)) return followingLayouts(graph, g, m);
+  if (matmul && matmul.columns > 1) return narrowLayouts(graph, g, matmul, layoutOf);
+  const followed = followedLanes(graph, g, m, layoutOf);
+  if (followed !== undefined) return followingLayouts(graph, g, withLanes(m, followed));
   return plainLayouts(graph, g, layoutOf);
 }
+
+/** Channels a block of a layout `NCHW[lanes]c`; absent for other layouts. */
+const blockLanes = (layout: Layout | undefined): number | undefined =>
+  layout?.dims.length === 5 && layout.rank === 4 ? layout.dims[4]!.modulus : undefined;
 
 /** Ordinary and depthwise convolutions, and grouped ones whose groups are whole blocks. */
 function blocksChannels(c: ConvShape, m: Machine): boolean {
@@ -48,18 +61,22 @@ function blocksChannels(c: ConvShape, m: Machine): boolean {
   return (c.inputChannels / c.group) % m.lanes === 0 && (c.outputChannels / c.group) % m.lanes === 0;
 }
 
-function convLayouts(graph: Graph, g: Group, c: ConvShape, m: Machine, layoutOf: LayoutOf): GroupLayouts {
-  const blocked = channelBlocked(4, m.lanes);
+function convLayouts(graph: Graph, g: Group, c: ConvShape, whole: Machine, layoutOf: LayoutOf): GroupLayouts {
   const inputs = new Map<ValueId, Layout>();
   const halos = new Map<ValueId, readonly Halo[]>();
   const [x, w, b] = g.anchor.inputs;
   const current = layoutOf(x!);
-  const small = c.inputChannels < m.lanes || c.inputHeight * c.inputWidth === 1;
-  if (c.depthwise || !(small && isPlain(current))) inputs.set(x!, blocked);
+  // Channels of the input are read one by one, whatever their blocks.
+  const inputLanes = blockLanes(current) ?? channelLanes(whole, c.inputChannels);
+  const output = g.outputs[0]!;
+  const outputLanes = joinedLanes(graph, whole).get(output) ?? channelLanes(whole, c.outputChannels);
+  const m = withLanes(whole, c.depthwise ? inputLanes : outputLanes);
+  const blocked = channelBlocked(4, m.lanes);
+  const small = c.inputChannels < whole.lanes || c.inputHeight * c.inputWidth === 1;
+  if (c.depthwise || !(small && isPlain(current))) inputs.set(x!, channelBlocked(4, inputLanes));
   if (c.pads.some((p) => p > 0)) halos.set(x!, convHalo(c));
   inputs.set(w!, convWeightLayout(c, m));
   if (b !== undefined) inputs.set(b, lastBlocked(1, m.lanes));
-  const output = g.outputs[0]!;
   for (const v of g.inputs)
     if (v !== x && v !== w && v !== b) wantAligned(graph, v, staticDims(graph, output), blocked, m, inputs);
   const last = g.nodes.at(-1)!;
@@ -176,7 +193,9 @@ function matmulLayouts(graph: Graph, g: Group, s: MatmulShape, m: Machine): Grou
   const right = valueOf(graph, s.right);
   const packs =
     right.type!.dims.length === 2 &&
-    (right.constant !== undefined || s.columns % m.lanes !== 0 || s.depth * s.columns > 65536);
+    !endsNarrow(s.columns, m.lanes) &&
+    // Packing at run time reads the matrix once more than a product of few rows does.
+    (right.constant !== undefined || (s.rows >= 4 && (s.columns % m.lanes !== 0 || s.depth * s.columns > 65536)));
   if (packs) inputs.set(s.right, matmulRightLayout(s, m));
   for (const v of g.inputs) if (!inputs.has(v)) inputs.set(v, plainLayout(staticDims(graph, v).length));
   const rank = staticDims(graph, g.anchor.outputs[0]!).length;
@@ -191,6 +210,18 @@ function matmulLayouts(graph: Graph, g: Group, s: MatmulShape, m: Machine): Grou
     separateEpilogue: accumulates,
     ...(accumulates && g.nodes.length === 1 ? { internal: lastBlocked(rank, m.lanes) } : {}),
   };
+}
+/** Few columns, of which the last are one narrower vector or a scalar: padding to whole vectors would cost more. */
+function endsNarrow(columns: number, lanes: number): boolean {
+  const rest = columns % lanes;
+  return rest > 0 && Number.isInteger(Math.log2(rest)) && columns < 4 * lanes;
+}
+/** Fewer columns than make a vector: lanes run along the reduction, and so does memory on both sides. */
+function narrowLayouts(graph: Graph, g: Group, s: MatmulShape, layoutOf: LayoutOf): GroupLayouts {
+  const plain = plainLayouts(graph, g, layoutOf);
+  if (s.rightTransposed || staticDims(graph, s.right).length !== 2) return plain;
+  const columnsFirst: Layout = { name: "transposed", rank: 2, dims: [1, 0].map((axis) => ({ axis, divisor: 1 })) };
+  return { ...plain, inputs: new Map([...plain.inputs, [s.right, columnsFirst]]) };
 }
 /** `[n tile][k][n in tile]` for the right-hand side of a matmul. */
 function matmulRightLayout(s: MatmulShape, m: Machine): Layout {
@@ -227,32 +258,53 @@ const channelwise: ReadonlySet<string> = new Set([
   "Upsample",
   "BatchNormalization",
 ]);
-function followsBlocks(graph: Graph, g: Group, m: Machine, layoutOf: LayoutOf): boolean {
+/** Channels a block of the result, for groups that compute in the blocks of their inputs; absent for others. */
+function followedLanes(graph: Graph, g: Group, m: Machine, layoutOf: LayoutOf): number | undefined {
   const out = g.outputs[0];
-  if (g.outputs.length !== 1 || out === undefined || staticDims(graph, out).length !== 4) return false;
-  const isBlocked = (v: ValueId): boolean => layoutOf(v)?.dims.length === 5;
+  if (g.outputs.length !== 1 || out === undefined || staticDims(graph, out).length !== 4) return undefined;
+  const lanesOf = (v: ValueId): number | undefined => blockLanes(layoutOf(v));
   const maps = g.inputs.filter((v) => valueOf(graph, v).constant === undefined && staticDims(graph, v).length === 4);
-  if (!maps.some(isBlocked)) return false;
+  const widths = maps.flatMap((v) => lanesOf(v) ?? []);
+  if (widths.length === 0) return undefined;
   const { op } = g.anchor;
-  if (op === "Concat") return concatKeepsBlocks(graph, g.anchor, m) && maps.every(isBlocked);
-  if (channelwise.has(op))
-    return (
-      g.anchor.outputs.filter((o) => o !== undefined).length === 1 &&
-      isBlocked(g.anchor.inputs[0]!) &&
-      keepsChannels(graph, g.anchor)
-    );
-  return isElementwise(graph, g) && maps.every((v) => alignable(graph, v, staticDims(graph, out), isBlocked(v)));
+  if (op === "Concat") {
+    const lanes = Math.min(...widths);
+    return widths.length === maps.length && concatKeepsBlocks(graph, g.anchor, lanes) ? lanes : undefined;
+  }
+  if (channelwise.has(op)) {
+    const single = g.anchor.outputs.filter((o) => o !== undefined).length === 1;
+    return single && keepsChannels(graph, g.anchor) ? lanesOf(g.anchor.inputs[0]!) : undefined;
+  }
+  const dims = staticDims(graph, out);
+  if (!isElementwise(graph, g) || !maps.every((v) => alignable(graph, v, dims, lanesOf(v) !== undefined)))
+    return undefined;
+  return new Set(widths).size === 1 ? widths[0] : channelLanes(m, dims[1]!);
 }
 const keepsChannels = (graph: Graph, n: Node): boolean => {
   const from = staticDims(graph, n.inputs[0]!);
   const to = staticDims(graph, n.outputs[0]!);
   return from[1] === to[1] && from[0] === to[0];
 };
+/** Lanes in which concatenated maps would all be whole blocks, by map, so that their kernels make them so. */
+function joinedLanes(graph: Graph, m: Machine): ReadonlyMap<ValueId, number> {
+  const cached = joined.get(graph);
+  if (cached?.machine === m) return cached.lanes;
+  const lanes = new Map<ValueId, number>();
+  for (const n of graph.nodes) {
+    if (n.op !== "Concat" || n.inputs.some((v) => staticDims(graph, v!).length !== 4)) continue;
+    const fitting = [m.lanes, halfLanes(m)].find((width) => concatKeepsBlocks(graph, n, width));
+    if (fitting !== undefined) for (const v of n.inputs) lanes.set(v!, fitting);
+  }
+  joined.set(graph, { machine: m, lanes });
+  return lanes;
+}
+const joined = new WeakMap<Graph, { readonly machine: Machine; readonly lanes: ReadonlyMap<ValueId, number> }>();
+
 /** Concatenation along channels with every part but the last in whole blocks. */
-function concatKeepsBlocks(graph: Graph, n: Node, m: Machine): boolean {
+function concatKeepsBlocks(graph: Graph, n: Node, lanes: number): boolean {
   const axis = n.attributes.get("axis");
   const along = axis?.kind === "int" ? Number(axis.value) : 1;
-  return (along === 1 || along === -3) && n.inputs.slice(0, -1).every((i) => staticDims(graph, i!)[1]! % m.lanes === 0);
+  return (along === 1 || along === -3) && n.inputs.slice(0, -1).every((i) => staticDims(graph, i!)[1]! % lanes === 0);
 }
 const elementwiseAnchors: ReadonlySet<string> = new Set([
   "Relu",

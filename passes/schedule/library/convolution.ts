@@ -10,7 +10,7 @@ import type { LoopCursor } from "../query.ts";
 import type { Schedule } from "../schedule.ts";
 import { findBlock, loopRef } from "../tree.ts";
 import { copyOut, parallelOuter, splitPoints, vectorizeHalos } from "./common.ts";
-import { bestPoints, largestDivisor, type Machine, unrolledChannels } from "./plan.ts";
+import { bestPoints, largestDivisor, type Machine, unrolledChannels, withLanes } from "./plan.ts";
 import type { Recipe, RecipeContext } from "./recipe.ts";
 import { isParam, loopOfAxis, stagesOf } from "./structure.ts";
 
@@ -29,8 +29,9 @@ function applies(s: Schedule): boolean {
   return window === 2 || (window === 3 && r.block.reads.some((read) => read.buffer.shape.length === 6));
 }
 
-function schedule(s: Schedule, { machine, threads }: RecipeContext): void {
+function schedule(s: Schedule, { machine: whole, threads }: RecipeContext): void {
   const stage = stagesOf(s.program).find((t) => t.kind === "reduction")!;
+  const machine = withLanes(whole, constantValue(stage.block.iterVars[4]!.extent)!);
   const conv = s.block(stage.block.name);
   const facts = convFacts(stage.block, machine);
   const epilogue = isParam(s.func, stage.writes[0]!) ? copyOut(s, conv) : consumerOf(s, conv);

@@ -25,6 +25,24 @@ export const genericMachine: Machine = {
   fmaPerCycle: 2,
 };
 
+/**
+ * The machine as kernels over blocks of `lanes` channels see it. Where a processor runs whole vectors in two halves, half
+ * vectors are as fast an element.
+ */
+export function withLanes(m: Machine, lanes: number): Machine {
+  return lanes * 2 === m.lanes && m.fmaPerCycle === 1 ? { ...m, lanes, fmaPerCycle: 2 } : m;
+}
+
+/** Half vectors, where they compute as many elements a cycle as whole ones; else whole ones. */
+export const halfLanes = (m: Machine): number => (m.lanes > 8 && m.fmaPerCycle === 1 ? m.lanes / 2 : m.lanes);
+
+/** Lanes of channel blocks: half vectors where whole ones would compute a tenth more channels than there are. */
+export function channelLanes(m: Machine, channels: number): number {
+  const half = halfLanes(m);
+  const blocks = (lanes: number) => Math.ceil(channels / lanes) * lanes;
+  return blocks(m.lanes) >= 1.1 * blocks(half) ? half : m.lanes;
+}
+
 /** A register tile: `points` pixels or rows by `vectors` vectors of channels or columns. */
 export interface RegisterTile {
   readonly points: number;

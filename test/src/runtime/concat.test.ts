@@ -46,10 +46,24 @@ const cases: Readonly<Record<string, { readonly copies: number; readonly build: 
     },
   },
   "a first part of half a block": {
+    copies: 0,
+    build: (s) => {
+      const x = s.input([1, 16, 6, 6]);
+      return [conv(s, join(s, [conv(s, x, 24), conv(s, x, 16)]), 16)];
+    },
+  },
+  "a part that would not start at a cache line": {
     copies: 1,
     build: (s) => {
       const x = s.input([1, 16, 5, 5]);
       return [conv(s, join(s, [conv(s, x, 24), conv(s, x, 16)]), 16)];
+    },
+  },
+  "a first part of a quarter of a block": {
+    copies: 1,
+    build: (s) => {
+      const x = s.input([1, 16, 5, 5]);
+      return [conv(s, join(s, [conv(s, x, 20), conv(s, x, 16)]), 16)];
     },
   },
   "one part twice": {
