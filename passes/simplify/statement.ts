@@ -55,7 +55,9 @@ export function simplifyProgram(p: Program, options: SimplifyOptions = {}): Prog
 
 const isEmpty = (s: Stmt): boolean => s.kind === "seq" && s.body.length === 0;
 
-function simplifyFor(s: For, c: Context): Stmt {
+function simplifyFor(s: For, around: Context): Stmt {
+  // An intrinsic is recognized by its nest, all loops of it.
+  const c = s.loopKind === "tensorized" ? { ...around, options: { ...around.options, keepUnitLoops: true } } : around;
   const min = expression(s.min, c);
   const extent = expression(s.extent, c);
   if (intervalOf(extent, c.ranges).max <= 0) return emptyStmt;

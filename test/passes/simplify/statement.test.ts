@@ -165,6 +165,11 @@ describe("simplifyStmt", () => {
     expect(simplifyStmt(unit)).toEqual(forLoop(j, 4, write(add(j, 8))));
     expect(simplifyStmt(unit, undefined, { keepUnitLoops: true })).toBe(unit);
   });
+  it("keeps unit loops of a nest that an intrinsic computes", () => {
+    const nest = forLoop(i, 1, forLoop(j, 1, write(add(i, j))), { loopKind: "tensorized" });
+    expect(simplifyStmt(nest)).toBe(nest);
+    expect(simplifyStmt(forLoop(i, 1, write(i)))).toEqual(write(index(0)));
+  });
   it("knows bounds that depend on outer loops", () => {
     const tail = (place: Expr): Stmt => forLoop(i, 3, forLoop(j, min(sub(10, mul(i, 4)), 4), write(place)));
     expect(simplifyStmt(tail(min(j, 3)))).toEqual(tail(j));
