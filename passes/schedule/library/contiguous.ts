@@ -66,19 +66,25 @@ export function variableOf(block: Block, loop: LoopRef): IterVar | undefined {
   return own.length === 1 && own[0]!.atom.kind === "var" && own[0]!.coefficient === 1 ? v : undefined;
 }
 
-/** Fuses the innermost loops of a block, not those above depth `from`, as far as all accesses walk on through them. */
-export function fuseContiguous(s: Schedule, ref: BlockRef, from = 0): LoopRef {
+/** Iterations of a loop that are enough to make vectors of, whatever the rest. */
+const longRun = 1024;
+
+/**
+ * Fuses the innermost loops of a block, not those above depth `from`, as long as all accesses walk on through them and the
+ * loop has less than `enough` iterations.
+ */
+export function fuseContiguous(s: Schedule, ref: BlockRef, from = 0, enough = longRun): LoopRef {
   const block = s.describe(ref);
   const accesses = accessesOf(block);
   const loops = s.loops(ref);
-  const variables = loops.map((l) => variableOf(block, l));
-  let first = loops.length - 1;
-  let inner = loops[first]!;
-  while (first > from) {
-    const [outer, last] = [variables[first - 1], variables[first]];
-    if (!outer || !last || outer.kind !== last.kind || !continues(accesses, outer, last, s.extent(inner)!)) break;
-    first--;
-    inner = s.fuse(loops[first]!, inner);
+  const innermost = variableOf(block, loops.at(-1)!);
+  let inner: LoopRef = loops.at(-1)!;
+  for (const loop of loops.slice(from, -1).reverse()) {
+    const outer = variableOf(block, loop);
+    const extent = s.extent(inner) ?? enough;
+    if (extent >= enough || !outer || !innermost || outer.kind !== innermost.kind) break;
+    if (!continues(accesses, outer, innermost, extent)) break;
+    inner = s.fuse(loop, inner);
   }
   return inner;
 }

@@ -9,6 +9,7 @@ import type { LoopCursor } from "../query.ts";
 import type { Schedule } from "../schedule.ts";
 import { findBlock, loopRef } from "../tree.ts";
 import { copyOut, parallelOuter, splitPoints } from "./common.ts";
+import { matmul as scheduleProduct } from "./contraction.ts";
 import { bestPoints, chooseRegisterTile, largestDivisor, type Machine } from "./plan.ts";
 import type { Recipe, RecipeContext } from "./recipe.ts";
 import { isParam, loopOfAxis, stagesOf } from "./structure.ts";
@@ -30,6 +31,10 @@ function applies(s: Schedule): boolean {
 function schedule(s: Schedule, { machine, threads }: RecipeContext): void {
   const stage = stagesOf(s.program).find((t) => t.kind === "reduction")!;
   const matmul = s.block(stage.block.name);
+  if (keepsPlainColumns(stage.block, machine)) {
+    scheduleProduct(s, matmul, { machine, threads, pack: false });
+    return;
+  }
   const epilogue = isParam(s.func, stage.writes[0]!) ? copyOut(s, matmul) : s.consumers(matmul).at(-1)!;
   const loops = s.loops(epilogue);
   const [row, column] = loops.slice(-2) as [LoopCursor, LoopCursor];
@@ -46,6 +51,11 @@ function schedule(s: Schedule, { machine, threads }: RecipeContext): void {
   s.unroll(columnBlock);
   s.unroll(rowPoint);
   parallelOuter(s, [...batch, columnTile, rowTile], threads, tile.depth * tile.points * tile.vectors * lanes);
+}
+/** Columns that are no whole vectors, in a layout without padding: a narrower last vector costs less than a masked one. */
+function keepsPlainColumns(b: Block, m: Machine): boolean {
+  const columns = constantValue(b.writes[0]!.buffer.shape.at(-1)!)!;
+  return columns % m.lanes !== 0 && columns === b.annotations?.n;
 }
 function splitColumns(s: Schedule, loop: LoopRef, factor: number): [LoopRef, LoopRef] {
   return s.split(loop, { factor, tail: s.extent(loop)! % factor === 0 ? "exact" : "guard" });

@@ -99,7 +99,7 @@ const worthParts = 200_000;
 function partial(s: Schedule, ref: BlockRef, reduced: readonly LoopRef[], threads: number): BlockRef | undefined {
   if (workOf(s.describe(ref)) < worthParts) return undefined;
   const cut = (on: Schedule): LoopRef | undefined => {
-    const k = fuseContiguous(on, ref, on.loops(ref).length - reduced.length);
+    const k = fuseContiguous(on, ref, on.loops(ref).length - reduced.length, Number.POSITIVE_INFINITY);
     const extent = on.extent(k)!;
     return extent % threads === 0 ? on.split(k, { factor: extent / threads, tail: "exact" })[0] : undefined;
   };
