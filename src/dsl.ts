@@ -17,7 +17,10 @@ import type { MathPolicy, Program } from "../ir/loop/program.ts";
 import { UsageError } from "../ir/support/errors.ts";
 import { IdSource } from "../ir/support/ids.ts";
 import { invariant } from "../ir/support/invariant.ts";
+import { featuresOf, parseTarget } from "../ir/target/parse.ts";
+import type { Target } from "../ir/target/target.ts";
 import { recurrenceOf } from "../passes/schedule/primitive/support-recurrence.ts";
+import { forFeatures } from "../passes/schedule/primitive/tensorize.ts";
 import { Schedule } from "../passes/schedule/schedule.ts";
 import { blocksIn } from "../passes/schedule/tree.ts";
 import { indexSimplifier } from "../passes/simplify/index.ts";
@@ -335,12 +338,17 @@ export function programOf(
   return program;
 }
 
-/** Starts a schedule of the tensors' computation, or of a program. */
+/**
+ * Starts a schedule of the tensors' computation, or of a program. With a `target` (for this machine's, what
+ * `resolveTarget("host")` gives), `tensorize` refuses intrinsics that it does not have.
+ */
 export function schedule(
   what: Tensor | readonly Tensor[] | Program,
-  options: { readonly name?: string; readonly math?: MathPolicy } = {},
+  options: { readonly name?: string; readonly math?: MathPolicy; readonly target?: string | Target } = {},
 ): Schedule {
-  return new Schedule(
-    "kind" in what && what.kind === "program" ? what : programOf(what as Tensor | readonly Tensor[], options),
-  );
+  const program =
+    "kind" in what && what.kind === "program" ? what : programOf(what as Tensor | readonly Tensor[], options);
+  if (options.target === undefined) return new Schedule(program);
+  const target = typeof options.target === "string" ? parseTarget(options.target) : options.target;
+  return new Schedule(forFeatures(program, featuresOf(target)));
 }

@@ -23,7 +23,7 @@ const isLayoutDim = (v: unknown): boolean =>
 const isIntrinsic = (v: unknown): boolean =>
   typeof v === "object" &&
   v !== null &&
-  Object.keys(v).length === 5 &&
+  Object.keys(v).every((k) => intrinsicKeys.includes(k)) &&
   "name" in v &&
   "meaning" in v &&
   "body" in v &&
@@ -31,7 +31,9 @@ const isIntrinsic = (v: unknown): boolean =>
   "reassociates" in v &&
   [v.name, v.meaning, v.body].every(isString) &&
   listOf(isString)(v.declarations) &&
-  typeof v.reassociates === "boolean";
+  typeof v.reassociates === "boolean" &&
+  (!("features" in v) || listOf(isString)(v.features));
+const intrinsicKeys = ["name", "meaning", "body", "declarations", "reassociates", "features"];
 
 const kinds = {
   loop: isHandleOf("loop"),

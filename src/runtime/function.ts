@@ -6,12 +6,14 @@ import type { Buffer } from "../../ir/expr/expr.ts";
 import { arrayTypeOf, elementCount, type TypedArray } from "../../ir/graph/tensor-value.ts";
 import type { CheckSite } from "../../ir/loop/check-site.ts";
 import type { ParamRole, Program } from "../../ir/loop/program.ts";
-import { InputError, UsageError } from "../../ir/support/errors.ts";
+import { InputError, UnsupportedError, UsageError } from "../../ir/support/errors.ts";
 import { invariant } from "../../ir/support/invariant.ts";
+import { featuresOf } from "../../ir/target/parse.ts";
 import type { Target } from "../../ir/target/target.ts";
 import * as native from "../../native/addon.ts";
 import type { Pipeline } from "../../passes/core/pipeline.ts";
 import { loweringPipeline, withBoundsChecks } from "../../passes/lower/index.ts";
+import { missingFeature } from "../../passes/schedule/primitive/tensorize.ts";
 import { Schedule } from "../../passes/schedule/schedule.ts";
 import { BoundsRecord, boundsError, boundsRecordIr, type Checks, checksOf } from "./bounds.ts";
 import { resolveTarget, sharedPool } from "./host.ts";
@@ -130,6 +132,12 @@ export const defaultPipeline = (target: string | Target = "host"): Pipeline<"loo
 
 function lowered(what: Schedule | Program, target: Target, options: BuildOptions) {
   const program = what instanceof Schedule ? what.program : what;
+  const missing = missingFeature(program, featuresOf(target));
+  if (missing)
+    throw new UnsupportedError(
+      "build/intrinsic-features",
+      `${missing.intrinsic} needs ${missing.feature}, which ${target.name} does not have`,
+    );
   const chosen = options.pipeline ?? defaultPipeline(target);
   const passes = checksOf(options.checks) === "bounds" ? withBoundsChecks(chosen) : chosen;
   const tasks = passes.run(program, { target, options: {}, instruments: environmentInstruments() });

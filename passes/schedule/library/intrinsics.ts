@@ -31,6 +31,7 @@ export const vnniDot: TensorIntrinsic = {
   body: broadcastDot(16, "i32", "i32", 'vpdpbusd $3, $2, $0", "=v,0,v,v"'),
   declarations: [],
   reassociates: false,
+  features: ["avx512vnni"],
 };
 /** AVX-512 BF16: 16 lanes of float32, each adding two products of bfloat16. */
 export const bf16Dot: TensorIntrinsic = {
@@ -39,6 +40,7 @@ export const bf16Dot: TensorIntrinsic = {
   body: broadcastDot(16, "float", "i32", 'vdpbf16ps $3, $2, $0", "=v,0,v,v"'),
   declarations: [],
   reassociates: true,
+  features: ["avx512bf16"],
 };
 /** AArch64 dot product: 4 lanes of int32, each adding four products of signed bytes. */
 export const neonSdot: TensorIntrinsic = {
@@ -47,6 +49,7 @@ export const neonSdot: TensorIntrinsic = {
   body: broadcastDot(4, "i32", "i32", 'sdot $0.4s, $2.16b, $3.16b", "=w,0,w,w"'),
   declarations: [],
   reassociates: false,
+  features: ["dotprod"],
 };
 /** An outer product of a column of `rows` scalars and 16 float32 lanes, added to rows of C by fused multiply-adds. */
 export function fmaOuterProduct(rows: number, lanes = 16): TensorIntrinsic {

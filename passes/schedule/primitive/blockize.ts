@@ -197,19 +197,17 @@ interface Parts {
   readonly names: { readonly outer: string; readonly init: string };
 }
 // Note [Where a blockized reduction starts]
-// When the new block reduces, its init is the old one's over the nest: it runs where the new block's reduction variables
-// are 0, before the nest. When all of the reduction lies inside, the inner block keeps its init.
+// The init of the new block is the old one's over the nest. It runs where the new block's reduction variables are 0; where
+// all of the reduction lies inside there are none, and every instance starts with it.
 function outerBlock(p: Parts): Block {
   const { block, loops, axes, guards, ids, names } = p;
   const own = axes.flatMap((a) => (a.outer ? [a.outer] : []));
-  const reduces = own.some((o) => o.iter.kind === "reduction");
   const { predicate: _, init, ...bare } = block;
   const predicate = conjoin(guards.inner);
   const inner: Block = {
     ...bare,
     bindings: axes.map((a) => a.binding),
     ...(predicate ? { predicate } : {}),
-    ...(init && !reduces ? { init } : {}),
   };
   const body = loops.reduceRight<Stmt>((s, l) => ({ ...l, body: s }), inner);
   const around = conjoin(guards.outer);
@@ -220,7 +218,7 @@ function outerBlock(p: Parts): Block {
       bindings: own.map((o) => o.binding),
       body,
       ...(around ? { predicate: around } : {}),
-      ...(init && reduces ? { init: initNest(p, inner, init) } : {}),
+      ...(init ? { init: initNest(p, inner, init) } : {}),
     }),
   );
 }

@@ -27,6 +27,8 @@ export interface TensorIntrinsic {
   readonly declarations: readonly string[];
   /** Whether a reduction of floats is done in another order than the meaning's. */
   readonly reassociates: boolean;
+  /** Features that a target must have, by LLVM's names; none when absent. */
+  readonly features?: readonly string[];
 }
 export interface TensorizeArgs {
   /** The outermost loop of the nest, or a block whose body is one. */
@@ -39,7 +41,8 @@ type Rule =
   | "store-nest"
   | "valid-meaning"
   | "matches-meaning"
-  | "reassociation-allowed";
+  | "reassociation-allowed"
+  | "target-features";
 
 /** The function that an intrinsic means; undefined when the text is none of one nest around one store. */
 export function meaningOf(intrinsic: TensorIntrinsic): PrimFunc | undefined {
@@ -91,7 +94,32 @@ function check(program: Program, { loop: target, intrinsic }: TensorizeArgs): Vi
     };
   if (intrinsic.reassociates && isFloat(nest.store.buffer.dtype.scalar) && funcOfLoop(program, at).math === "strict")
     return { rule: "reassociation-allowed", because: `${intrinsic.name} adds in another order`, at };
-  return undefined;
+  const known = funcOfLoop(program, at).annotations?.[featuresKey];
+  const missing = intrinsic.features?.find((f) => Array.isArray(known) && !known.includes(f));
+  return missing === undefined
+    ? undefined
+    : { rule: "target-features", because: `the target has no ${missing}, which ${intrinsic.name} needs`, at };
+}
+const featuresKey = "target.features";
+/** The program, said to be for targets with these features: `tensorize` then asks for those that an intrinsic needs. */
+export const forFeatures = (program: Program, features: Iterable<string>): Program => ({
+  ...program,
+  functions: program.functions.map((f) => ({ ...f, annotations: { ...f.annotations, [featuresKey]: [...features] } })),
+});
+/** A feature that tensorized nests of a program need and that is not among these, and the intrinsic that needs it. */
+export function missingFeature(
+  program: Program,
+  features: ReadonlySet<string>,
+): { readonly feature: string; readonly intrinsic: string } | undefined {
+  let missing: { feature: string; intrinsic: string } | undefined;
+  for (const f of program.functions)
+    visitStmt(f.body, (s) => {
+      const needed = s.kind === "for" ? s.annotations?.["intrinsic.features"] : undefined;
+      const feature = Array.isArray(needed) ? needed.map(String).find((n) => !features.has(n)) : undefined;
+      if (s.kind === "for" && feature !== undefined)
+        missing ??= { feature, intrinsic: String(s.annotations?.["intrinsic.name"]) };
+    });
+  return missing;
 }
 /** Whether a nest, under loops around it, is what the function means. */
 function means(loop: For, around: readonly For[], meaning: PrimFunc): boolean {
@@ -144,6 +172,7 @@ export const tensorize = definePrimitive({
     "matches-meaning":
       "the nest is the meaning up to names: extents, operators, types, and rows of memory, each buffer once",
     "reassociation-allowed": "an intrinsic that adds floats in another order is not used where math is strict",
+    "target-features": "where the target is known, it has the features that the intrinsic needs",
   },
   check,
   rewrite: (program: Program, { loop: target, intrinsic }: TensorizeArgs) => {
@@ -155,6 +184,7 @@ export const tensorize = definePrimitive({
       "intrinsic.meaning": intrinsic.meaning,
       "intrinsic.body": intrinsic.body,
       "intrinsic.declarations": intrinsic.declarations,
+      ...(intrinsic.features ? { "intrinsic.features": intrinsic.features } : {}),
     };
     const next: For = { ...loop, loopKind: "tensorized", annotations };
     return { program: replaceStmt(program, loop, next), result: undefined };

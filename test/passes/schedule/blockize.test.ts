@@ -1,12 +1,11 @@
-/** blockize: what it makes, what works on it afterwards, regions that follow what happens inside, refusals. */
+/** blockize: what it makes, what works on it afterwards, regions that follow what happens inside, refusals stand in `must-fail/`. */
 import { describe, expect, test } from "vitest";
 import type { Program } from "../../../ir/loop/program.ts";
 import { fmaOuterProduct } from "../../../passes/schedule/library/intrinsics.ts";
 import type { BlockRef } from "../../../passes/schedule/primitive.ts";
 import { Schedule } from "../../../passes/schedule/schedule.ts";
-import { keepsValues, refusals } from "./fixtures.ts";
+import { keepsValues } from "./fixtures.ts";
 import { matmul, scale } from "./loop-programs.ts";
-import { borders, fixtures } from "./must-fail/blockize.ts";
 import { chain, matmul as matmulAndOne } from "./primitive/block-fixtures.ts";
 
 /** Tiles of C = A · B over i, j and k; the tile of one k step is a block. */
@@ -31,11 +30,15 @@ describe("blockize", () => {
   test("makes the inner loops a block over tiles, whose init covers a tile", () => {
     expect(tiled(matmul(6, 8, 6), 4, 8, 3).s.print()).toMatchSnapshot();
   });
-  test("keeps the init inside when all of the reduction is", () => {
-    const s = new Schedule(matmul(6, 8, 6));
-    tileOf(s, "C");
-    expect(s.describe(s.block("C_o")).init).toBe(undefined);
-    expect(s.describe(s.block("C")).init?.kind).toBe("store");
+  test("starts every tile with the init when all of the reduction is inside", () => {
+    const program = matmul(6, 8, 6);
+    const s = new Schedule(program);
+    const tile = tileOf(s, "C");
+    expect(s.describe(s.block("C_o")).iterVars.map((v) => v.kind)).toEqual(["spatial", "spatial"]);
+    expect(s.describe(s.block("C_o")).init?.kind).toBe("for");
+    keepsValues(program, s, 6);
+    s.decomposeReduction(tile, s.loops(tile)[1]!);
+    keepsValues(program, s, 6);
   });
   for (const n of [1, 2, 5, 12, 13])
     test(`tiles of ${n} keep their values`, () => {
@@ -154,5 +157,3 @@ describe("the regions of a block around blocks follow", () => {
     expect(s.probe("padEinsum", { block: tile, multiples: [4, 4] })?.rule).toBe("einsum");
   });
 });
-
-refusals(["blockize"], { ...fixtures, ...borders });

@@ -1,4 +1,4 @@
-/** bind and atomic: what is accepted, values in any order of threads, machine code, refusals. */
+/** bind and atomic: what is accepted, values in any order of threads, machine code; refusals stand in `must-fail/`. */
 import { describe, expect, test } from "vitest";
 import type { ScalarType } from "../../../ir/expr/dtype.ts";
 import { ComputeBuilder, type ReduceOp, reduce } from "../../../ir/loop/compute.ts";
@@ -10,9 +10,9 @@ import { Schedule } from "../../../passes/schedule/schedule.ts";
 import { describeNative, runNative, textOf } from "../../codegen/native-run.ts";
 import { difference, randomInputs, run } from "../../property/support/judge.ts";
 import { Random } from "../../property/support/random.ts";
-import { codeOf, keepsValues, refusals, twinOf } from "./fixtures.ts";
+import { keepsValues } from "./fixtures.ts";
 import { matmul } from "./loop-programs.ts";
-import { bindAll, fixtures, histogram, pairs } from "./must-fail/kernels.ts";
+import { bindAll, histogram, pairs } from "./must-fail/kernels.ts";
 
 describe("bind", () => {
   test("makes a tiled matmul with shared tiles a kernel", () => {
@@ -160,9 +160,3 @@ describeNative("atomic updates on this machine", () => {
     }
   });
 });
-
-describe("neighbours of refused steps", () => {
-  for (const [title, fixture] of Object.entries(fixtures))
-    if (fixture.twin) test(`${codeOf(title)} has a legal one: ${title}`, () => twinOf(fixture));
-});
-refusals(["bind", "atomic"], Object.fromEntries(Object.entries(fixtures).filter(([title]) => !title.includes(":"))));

@@ -1,13 +1,12 @@
-/** cacheReadAt and cacheWriteAt: what they make, values, what works on the copies, refusals. */
+/** cacheReadAt and cacheWriteAt: what they make, values, what works on the copies; refusals stand in `must-fail/`. */
 import { describe, expect, test } from "vitest";
 import { add, mul } from "../../../ir/expr/build.ts";
 import type { Program } from "../../../ir/loop/program.ts";
 import { printProgram } from "../../../ir/text/printer.ts";
 import { compactBuffers } from "../../../passes/lower/compact-buffers.ts";
 import { Schedule } from "../../../passes/schedule/schedule.ts";
-import { keepsValues, refusals } from "./fixtures.ts";
+import { keepsValues } from "./fixtures.ts";
 import { matmul } from "./loop-programs.ts";
-import { fixtures } from "./must-fail/staging.ts";
 import { build } from "./primitive/block-fixtures.ts";
 
 /** Tiles of rows and columns, k between. */
@@ -94,5 +93,3 @@ describe("cacheReadAt and cacheWriteAt", () => {
     keepsValues(program, s, 5);
   });
 });
-
-refusals(["cacheReadAt", "cacheWriteAt"], fixtures);

@@ -4,7 +4,7 @@ import { ComputeBuilder, sum } from "../../../../ir/loop/compute.ts";
 import type { MathPolicy, Program } from "../../../../ir/loop/program.ts";
 import { IdSource } from "../../../../ir/support/ids.ts";
 import { bf16Dot, fmaOuterProduct, vnniDot } from "../../../../passes/schedule/library/intrinsics.ts";
-import type { TensorIntrinsic } from "../../../../passes/schedule/primitive/tensorize.ts";
+import { forFeatures, type TensorIntrinsic } from "../../../../passes/schedule/primitive/tensorize.ts";
 import { Schedule } from "../../../../passes/schedule/schedule.ts";
 import { indexSimplifier } from "../../../../passes/simplify/index.ts";
 import type { Refused } from "../fixtures.ts";
@@ -81,5 +81,11 @@ export const fixtures: Record<string, Refused> = {
     program: () => packed(2, 16, 8, { ...bf16, math: "strict" }),
     steps: (s) => withDots(s, bf16, bf16Dot),
     at: "j_i",
+  },
+  "tensorize/target-features": {
+    program: () => forFeatures(packed(2, 16, 8, vnni), ["avx2", "fma"]),
+    steps: (s) => withDots(s, vnni, vnniDot),
+    at: "j_i",
+    twin: { program: () => forFeatures(packed(2, 16, 8, vnni), ["avx512vnni"]) },
   },
 };
