@@ -39,6 +39,7 @@ const none = { inner: new Map(), inputs: new Map(), halos: new Map(), separateEp
 
 export function wantedLayouts(graph: Graph, g: Group, m: Machine, layoutOf: LayoutOf): GroupLayouts {
   const conv = convShapeOf(graph, g.anchor);
+  if (conv && staysPlanar(conv, m, layoutOf(g.anchor.inputs[0]!))) return planarLayouts(graph, g, conv, layoutOf);
   if (conv && blocksChannels(conv, m)) return convLayouts(graph, g, conv, m, layoutOf);
   const winograd = winogradShapeOf(graph, g.anchor);
   if (winograd) return winogradLayouts(graph, g, winograd, m);
@@ -54,6 +55,15 @@ export function wantedLayouts(graph: Graph, g: Group, m: Machine, layoutOf: Layo
 const blockLanes = (layout: Layout | undefined): number | undefined =>
   layout?.dims.length === 5 && layout.rank === 4 ? layout.dims[4]!.modulus : undefined;
 
+/** Few output channels from a map that has no blocks: pixels make better lanes than channels that are mostly padding. */
+function staysPlanar(c: ConvShape, m: Machine, input: Layout | undefined): boolean {
+  const few = c.outputChannels * 4 <= m.lanes && c.group === 1;
+  return few && isPlain(input) && c.strides[1] === 1 && c.outputWidth * 2 >= m.lanes;
+}
+function planarLayouts(graph: Graph, g: Group, c: ConvShape, layoutOf: LayoutOf): GroupLayouts {
+  const halos = new Map(c.pads.some((p) => p > 0) ? [[g.anchor.inputs[0]!, convHalo(c)]] : []);
+  return { ...plainLayouts(graph, g, layoutOf), halos };
+}
 /** Ordinary and depthwise convolutions, and grouped ones whose groups are whole blocks. */
 function blocksChannels(c: ConvShape, m: Machine): boolean {
   if (c.group === 1) return true;

@@ -4,13 +4,14 @@ import { freeVars } from "../../../ir/expr/traverse.ts";
 import type { Range } from "../../../ir/loop/program.ts";
 import type { BlockRef, LoopRef } from "../primitive.ts";
 import type { Schedule } from "../schedule.ts";
-import { parallelOuter } from "./common.ts";
+import { parallelOuter, vectorizeHalos } from "./common.ts";
 import { variableOf } from "./contiguous.ts";
 import { scheduleElementwiseBlock } from "./elementwise.ts";
 import { chooseRegisterTile, type RegisterTile } from "./plan.ts";
-import { contextOf, type RecipeOptions } from "./recipe.ts";
+import { contextOf, type Recipe, type RecipeOptions } from "./recipe.ts";
 import { ownLoops, reduction } from "./reduction.ts";
 import { epilogueOf, registerTile, type TilePlan } from "./register-tile.ts";
+import { stagesOf } from "./structure.ts";
 import { transpose } from "./transpose.ts";
 
 /** What may be said of a tile; the default has the least modelled cycles (`plan.ts`). */
@@ -161,3 +162,21 @@ function laidOut(
   if (!transpose(s, copy, options)) scheduleElementwiseBlock(s, copy, contextOf(options));
   return copy;
 }
+
+/** Convolutions of networks whose maps are not blocked. */
+export const schedulePlanar: Recipe = {
+  name: "planar convolution",
+  applies: (s) => {
+    const stages = stagesOf(s.program);
+    const reductions = stages.filter((t) => t.kind === "reduction");
+    const [r] = reductions;
+    const spatial = r?.block.iterVars.filter((v) => v.kind === "spatial").length;
+    const others = stages.every((t) => t.kind !== "ordered");
+    return others && reductions.length === 1 && r!.block.annotations?.op === "Conv" && spatial === 4;
+  },
+  schedule: (s, context) => {
+    const conv = stagesOf(s.program).find((t) => t.kind === "reduction")!;
+    conv2d(s, conv.block.name, context);
+    vectorizeHalos(s, context.machine);
+  },
+};

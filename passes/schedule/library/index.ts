@@ -6,6 +6,7 @@
 import type { Program } from "../../../ir/loop/program.ts";
 import { ScheduleError } from "../../../ir/support/errors.ts";
 import { Schedule } from "../schedule.ts";
+import { schedulePlanar } from "./contraction.ts";
 import { scheduleConvolution } from "./convolution.ts";
 import { scheduleElementwise } from "./elementwise.ts";
 import { inlineStages } from "./inline.ts";
@@ -20,6 +21,7 @@ import { scheduleWinograd } from "./winograd.ts";
 const recipes: readonly Recipe[] = [
   scheduleWinograd,
   scheduleConvolution,
+  schedulePlanar,
   scheduleMatmul,
   scheduleSlices,
   scheduleReductions,

@@ -23,13 +23,13 @@ export function writeClassifier(
   const g = new GraphBuilder();
   const batch = options.batch ?? 1;
   const x = g.value("x", { dtype: "float32", dims: [batch, 3, 8, 8] });
-  const conv = g.node("Conv", [x, g.constant("w", weights([4, 3, 3, 3]))], {
+  const conv = g.node("Conv", [x, g.constant("w", weights([8, 3, 3, 3]))], {
     attributes: { kernel_shape: [3, 3], pads: [1, 1, 1, 1] },
   });
   const relu = g.node("Relu", conv);
   const flat = g.node("Flatten", g.node("GlobalAveragePool", relu));
   const gemm = { attributes: { transB: 1 }, outputs: [options.softmax ? "logits" : "scores"] };
-  const scores = g.node("Gemm", [flat[0], g.constant("fc", weights([5, 4]))], gemm);
+  const scores = g.node("Gemm", [flat[0], g.constant("fc", weights([5, 8]))], gemm);
   const outputs = options.softmax ? g.node("Softmax", scores, { outputs: ["scores"] }) : scores;
   return save(folder, "classifier", g, [x], outputs);
 }

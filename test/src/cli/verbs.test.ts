@@ -25,8 +25,8 @@ describe("inspect", () => {
       inputs: [{ name: "x", type: "float32[1, 3, 8, 8]" }],
       outputs: [{ name: "scores", type: "float32[1, 5]" }],
       operators: { Conv: 1, Relu: 1, GlobalAveragePool: 1, Flatten: 1, Gemm: 1 },
-      parameters: 4 * 27 + 20,
-      macs: 4 * 64 * 27 + 20,
+      parameters: 8 * 27 + 40,
+      macs: 8 * 64 * 27 + 40,
       nodes: 5,
     });
   });

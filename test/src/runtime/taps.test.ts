@@ -36,7 +36,7 @@ it("gives what flows between kernels in logical order, and shows where a wrong n
   const relu = typed.nodes.find((n) => n.op === "Relu")!.outputs[0]!;
   const want = interpretGraph({ ...typed, outputs: [relu] }, { x })[valueOf(typed, relu).name]!;
   const got = right.find((i) => i.value === valueOf(typed, relu).name)!;
-  expect(got.tensor.dims).toEqual([1, 4, 8, 8]);
+  expect(got.tensor.dims).toEqual([1, 8, 8, 8]);
   const gaps = Array.from(got.tensor.data as Float32Array, (v, i) => Math.abs(v - (want.data as Float32Array)[i]!));
   expect(Math.max(...gaps)).toBeLessThan(1e-6);
 
