@@ -20,6 +20,7 @@ import {
   remapBuffer,
   roleOf,
 } from "./support-buffer.ts";
+import { runsWhole } from "./support-domain.ts";
 import { strayGuard } from "./support-guard.ts";
 import { constantLinear } from "./support-linear.ts";
 import { freshName, rewriteAt, rewriteWithin } from "./support-nest.ts";
@@ -89,11 +90,11 @@ export function isDefinedBefore(program: Program, path: Path, block: Block, buff
   const role = roleOf(path.func, buffer.id);
   if (role === "input" || role === "constant") return true;
   const within = new Set(outermostBlocksIn(path.stmts.find((s) => s.kind === "for" || s.kind === "block")!));
-  const written = otherWriters(program, buffer.id, block).flatMap((w) =>
-    !within.has(w.block) && w.box?.exact && !strayGuard(w.block, loopsAround(program, w.block.id), { outer: new Map() })
-      ? [boundsOfBox(w.box)]
-      : [],
-  );
+  const written = otherWriters(program, buffer.id, block).flatMap((w) => {
+    const loops = loopsAround(program, w.block.id);
+    const whole = !strayGuard(w.block, loops, { outer: new Map() }) && runsWhole(w.block, loops);
+    return !within.has(w.block) && w.box?.exact && whole ? [boundsOfBox(w.box)] : [];
+  });
   return isCovered(boundsOfBox(box), written);
 }
 type Bounds = readonly (readonly [number, number])[];

@@ -18,6 +18,7 @@ import {
   otherWriters,
   remapBuffer,
 } from "./support-buffer.ts";
+import { runsWhole } from "./support-domain.ts";
 import { strayGuard } from "./support-guard.ts";
 import { freshName, loopsOf, rewriteAt, rewriteWithin } from "./support-nest.ts";
 
@@ -45,7 +46,8 @@ function plan(program: Program, args: CacheWriteArgs): Plan | Violation<Rule> {
   const buffer = bufferNamed(block, args.buffer, "store");
   if (!buffer) return { rule: "writes-buffer", because: `${block.name} does not write ${args.buffer}`, at };
   const box = blockBox(block, buffer.id, "store");
-  if (!box?.exact || strayGuard(block, loopsOf(path.stmts), { outer: new Map() }))
+  const loops = loopsOf(path.stmts);
+  if (!box?.exact || strayGuard(block, loops, { outer: new Map() }) || !runsWhole(block, loops))
     return {
       rule: "exact-writes",
       because: `the elements of ${buffer.name} that ${block.name} writes are not a box`,

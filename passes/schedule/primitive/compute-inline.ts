@@ -9,11 +9,12 @@ import { invariant } from "../../../ir/support/invariant.ts";
 import { sameExpr } from "../../analysis/order.ts";
 import { type BlockRef, definePrimitive, type Violation } from "../primitive.ts";
 import { blockRef, loopsAround, outermostBlocksIn, pathToBlock } from "../tree.ts";
-import { blockAccesses, collectAccesses, iterRanges, limitsOf, rangesOf } from "./support-access.ts";
-import { boxesDisjoint, boxOf } from "./support-box.ts";
+import { blockAccesses, collectAccesses, iterRanges } from "./support-access.ts";
+import { boxesDisjoint } from "./support-box.ts";
 import { blockBox, readRegionsOf, roleOf } from "./support-buffer.ts";
+import { runsWhole } from "./support-domain.ts";
 import { strayGuard } from "./support-guard.ts";
-import { conjuncts, exprOf, linearOf, type Ranges, simplifyCondition, simplifyIndex } from "./support-linear.ts";
+import { exprOf, linearOf, type Ranges, simplifyCondition, simplifyIndex } from "./support-linear.ts";
 import { pathToAllocation, rewriteAt, type Solution, solveAccess, valueAt } from "./support-nest.ts";
 
 export interface ComputeInlineArgs {
@@ -67,7 +68,7 @@ function plan(program: Program, args: ComputeInlineArgs): Plan | Refusal {
     writers.push(w);
   }
   // Which of them writes an element is told by their domains.
-  const partial = writers.length > 1 && writers.find((w) => !runsWhole(program, w.block));
+  const partial = writers.length > 1 && writers.find((w) => !runsWhole(w.block, loopsAround(program, w.block.id)));
   if (partial)
     return {
       rule: "whole-domains",
@@ -111,17 +112,6 @@ function writerOf(program: Program, b: Block, buffer: Buffer): Writer | Refusal 
   if (strayGuard(b, loopsAround(program, b.id), { outer: new Map() }))
     return { rule: "guard", because: `the predicate of ${b.name} is not the tail guard of a split`, at };
   return { block: b, store, solution };
-}
-/** Whether the loops meet every value of every variable of a block, and no two variables move together. */
-function runsWhole(program: Program, b: Block): boolean {
-  const ranges = rangesOf(loopsAround(program, b.id));
-  const box = boxOf(b.bindings, ranges, ranges, limitsOf(conjuncts(b.predicate), ranges, ranges));
-  const isWhole = ({ min, extent }: (typeof box.spans)[number] & object, n: number): boolean =>
-    min.terms.size === 0 && min.constant <= 0 && min.constant + extent >= n;
-  return (
-    box.exact &&
-    box.spans.every((s, k) => s !== undefined && isWhole(s, constantValue(b.iterVars[k]!.extent) ?? Infinity))
-  );
 }
 /** A block after `b` that may overwrite what `b` reads. */
 export function changedInput(blocks: readonly Block[], b: Block): Block | undefined {

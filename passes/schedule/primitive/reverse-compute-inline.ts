@@ -13,6 +13,7 @@ import { dropAllocation, storeOf, substituteIndices } from "./compute-inline.ts"
 import { blockAccesses, collectAccesses, iterRanges } from "./support-access.ts";
 import { boxesDisjoint, spanCovers } from "./support-box.ts";
 import { blockBox, readRegionsOf, roleOf } from "./support-buffer.ts";
+import { runsWhole } from "./support-domain.ts";
 import { strayGuard } from "./support-guard.ts";
 import { exprOf, type Ranges, simplifyCondition, simplifyIndex } from "./support-linear.ts";
 import { rewriteAt, type Solution, solveAccess, valueAt } from "./support-nest.ts";
@@ -102,7 +103,9 @@ function checkRest(program: Program, blocks: readonly Block[], p: Plan): Refusal
   const { consumer, producer, buffer } = p;
   const at = blockRef(consumer);
   const [needed, written] = [blockBox(consumer, buffer.id, "load"), blockBox(producer, buffer.id, "store")];
-  const isCovered = written?.exact && needed?.spans.every((s, d) => spanCovers(written.spans[d]!, s!, new Map()));
+  const whole = runsWhole(producer, loopsAround(program, producer.id));
+  const isCovered =
+    whole && written?.exact && needed?.spans.every((s, d) => spanCovers(written.spans[d]!, s!, new Map()));
   if (!isCovered)
     return { rule: "covered", because: `${producer.name} may not write all of ${buffer.name} that is read`, at };
   for (const b of [consumer, producer])

@@ -14,6 +14,7 @@ import { iterVar } from "../../../ir/loop/build.ts";
 import type { Block, For, IterVar, Stmt } from "../../../ir/loop/program.ts";
 import { mapChildStmts, mapRegion } from "../../../ir/loop/traverse.ts";
 import type { IdSource, VarId } from "../../../ir/support/ids.ts";
+import { keyOf } from "../../analysis/order.ts";
 import { substituteStmt } from "../rebuild.ts";
 import { limitsOf, rangesOf } from "./support-access.ts";
 import { boxOf } from "./support-box.ts";
@@ -38,6 +39,31 @@ export function narrowDomains(s: Stmt, around: readonly For[], changed: Readonly
   const stmt = go(s, around);
   return unknown ? { unknown } : { stmt };
 }
+/**
+ * Whether the loops around a block meet every value of each of its variables. Where a producer moved under a loop whose
+ * iterations need a part of it, they do not: its domain says what it could compute, and what is not needed is not.
+ */
+export function runsWhole(b: Block, loops: readonly For[]): boolean {
+  const ranges = rangesOf(loops);
+  const limits = limitsOf(conjuncts(b.predicate), ranges, ranges);
+  return b.iterVars.every((v, k) => {
+    if (isOwnLoop(b.bindings[k]!, v, loops)) return true;
+    const { spans, exact } = boxOf([b.bindings[k]!], ranges, ranges, limits);
+    const [span] = spans;
+    const n = constantValue(v.extent);
+    if (!exact || !span || span.min.terms.size > 0 || n === undefined) return false;
+    return span.min.constant <= 0 && span.min.constant + span.extent >= n;
+  });
+}
+/** Whether a variable is bound to a loop from 0 of its own extent. */
+const isOwnLoop = (binding: Expr, v: IterVar, loops: readonly For[]): boolean =>
+  loops.some(
+    (l) =>
+      binding.kind === "var" &&
+      l.var.id === binding.id &&
+      constantValue(l.min) === 0 &&
+      keyOf(l.extent) === keyOf(v.extent),
+  );
 function narrowBlock(b: Block, loops: readonly For[], changed: ReadonlySet<VarId>, ids: IdSource): Block | undefined {
   const ranges = rangesOf(loops);
   const used = b.bindings.map((e) => freeVars(e));

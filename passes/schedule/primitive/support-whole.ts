@@ -6,6 +6,7 @@ import { block, forLoop, iterVar, pointRegion, store } from "../../../ir/loop/bu
 import type { Block, IterVar, Program, Stmt } from "../../../ir/loop/program.ts";
 import type { IdSource, VarId } from "../../../ir/support/ids.ts";
 import { type Path, pathToBlock } from "../tree.ts";
+import { runsWhole } from "./support-domain.ts";
 import { strayGuard } from "./support-guard.ts";
 import { conjoin } from "./support-linear.ts";
 import { soleNest } from "./support-nest.ts";
@@ -16,7 +17,7 @@ export interface WholeBlock {
   readonly top: Stmt;
   readonly block: Block;
 }
-/** The nest of a block that is alone in it; undefined when it is not, or when a guard skips instances. */
+/** The nest of a block that is alone in it; undefined when it is not, or when instances are skipped. */
 export function wholeBlock(program: Program, id: Block["id"]): WholeBlock | undefined {
   const path = pathToBlock(program, id);
   const top = path?.stmts.find((s) => s.kind === "for" || s.kind === "block");
@@ -24,6 +25,7 @@ export function wholeBlock(program: Program, id: Block["id"]): WholeBlock | unde
   if (!path || !top || nest?.block.id !== id) return undefined;
   if (nest.loops.some((l) => l.loopKind !== "serial") || strayGuard(nest.block, nest.loops, { outer: new Map() }))
     return undefined;
+  if (!runsWhole(nest.block, nest.loops)) return undefined;
   return { path, top, block: nest.block };
 }
 /** A nest of fresh loops, one for each iteration variable. */
