@@ -1,5 +1,6 @@
 /** Traces: the steps of a schedule as data, as TypeScript source, and as what rebuilds the schedule. */
-import type { Program } from "../../ir/loop/program.ts";
+import type { For, PrimFunc, Program } from "../../ir/loop/program.ts";
+import { visitStmt } from "../../ir/loop/traverse.ts";
 import { InputError } from "../../ir/support/errors.ts";
 import { rowNamed } from "./apply.ts";
 import { mapHandles } from "./arguments.ts";
@@ -16,6 +17,8 @@ export type EncodedHandle =
   | { readonly loop: string; readonly step: number; readonly result: number }
   | { readonly block: string; readonly step: number; readonly result: number }
   | { readonly loop: string; readonly of: string; readonly depth: number }
+  /** A loop without blocks, of prefetches say: which one of those with its name. */
+  | { readonly loop: string; readonly nth: number }
   | { readonly block: string };
 
 export type EncodedValue =
@@ -53,11 +56,18 @@ export function encodeHandle(program: Program, origins: Origins, h: LoopRef | Bl
   const origin = origins.get(handleKey(h));
   if (h.kind === "block") return origin ? { block: h.name, ...origin } : { block: h.name };
   if (origin) return { loop: h.name, ...origin };
-  const loop = pathToLoop(program, h.id)?.stmts.at(-1);
-  const block = loop && blocksIn(loop)[0];
-  if (!block) throw new InputError("trace/loop-without-block", `a trace cannot name loop ${h.name}: no block is in it`);
+  const path = pathToLoop(program, h.id)!;
+  const block = blocksIn(path.stmts.at(-1)!)[0];
+  if (!block) return { loop: h.name, nth: loopsNamed(path.func, h.name).findIndex((l) => l.var.id === h.id) };
   const depth = loopsAround(program, block.id).findIndex((l) => l.var.id === h.id);
   return { loop: h.name, of: block.name, depth };
+}
+function loopsNamed(func: PrimFunc, name: string): For[] {
+  const loops: For[] = [];
+  visitStmt(func.body, (s) => {
+    if (s.kind === "for" && s.var.name === name) loops.push(s);
+  });
+  return loops;
 }
 /** Encodes arguments. */
 export const encodeArgs = (program: Program, origins: Origins, args: object): TraceStep["args"] =>
@@ -84,6 +94,11 @@ export function decodeHandle(
     const handle = given[e.step - 1]?.[e.result];
     if (!handle) throw bad(`step ${e.step} has no result ${e.result}`);
     return handle;
+  }
+  if (typeof e.nth === "number") {
+    const loop = program.functions.flatMap((f) => loopsNamed(f, String(e.loop)))[e.nth];
+    if (!loop) throw new InputError("trace/no-such-loop", `the program has no loop ${String(e.loop)} at ${e.nth}`);
+    return loopRef(loop);
   }
   const name = e.block ?? e.of;
   const block = blocksIn(program).find((b) => b.name === name);
@@ -219,6 +234,7 @@ class SourceWriter {
   #handle(h: EncodedHandle): string {
     if ("step" in h) return this.#result(this.#given[h.step - 1]![h.result]!);
     if ("block" in h) return `s.block(${JSON.stringify(h.block)})`;
+    if ("nth" in h) return `s.findAll({ loop: ${JSON.stringify(h.loop)} })[${h.nth}]!`;
     return `s.loopAt(${JSON.stringify(h.of)}, ${h.depth})`;
   }
   #result(name: string): string {

@@ -141,3 +141,12 @@ describeNative("on this machine", () => {
     expect(difference(run(program, inputs), made, 0)).toBe(undefined);
   });
 });
+test("a loop without blocks stands in the trace", () => {
+  const program = matmul(4, 4, 3);
+  const s = new Schedule(program);
+  s.prefetch(s.block("C"), "B", s.loop("j"), 1);
+  const fetching = s.findAll({ loop: "*" }).find((l) => l.findAll({ block: "*" }).length === 0)!;
+  s.unroll(fetching);
+  expect(structurallyEqual(replay(program, s.trace.toJSON()).program, s.program)).toBe(true);
+  expect(s.trace.toSource()).toContain(`s.findAll({ loop: "${fetching.name}" })[0]!`);
+});
