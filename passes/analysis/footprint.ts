@@ -1,9 +1,9 @@
 /**
  * How many elements of each buffer a statement touches, and how often its blocks run. Exact where indices, loop bounds and
  * conditions are affine, or fused and split loops in quotients and remainders; an upper bound elsewhere, which says so.
- * The loops around are at their first iteration.
+ * The loops around are in the middle of their iterations.
  */
-import { constantValue, index } from "../../ir/expr/build.ts";
+import { add, constantValue, index } from "../../ir/expr/build.ts";
 import { bytesOf } from "../../ir/expr/dtype.ts";
 import type { Buffer, Expr } from "../../ir/expr/expr.ts";
 import { freeVars, substitute } from "../../ir/expr/traverse.ts";
@@ -37,11 +37,11 @@ export interface Footprint {
 export function footprintsOf(s: Stmt, around: readonly For[] = []): Footprint[] {
   const groups = new Map<number, Access[]>();
   for (const a of accessesIn(s)) groups.set(a.buffer.id, [...(groups.get(a.buffer.id) ?? []), a]);
-  const first = firstIteration(around);
+  const middle = middleOf(around);
   return [...groups.values()].map((list) => {
     const { buffer } = list[0]!;
     const { count, exact } = unionCount(
-      list.map((a) => productOf(a, first)),
+      list.map((a) => productOf(a, middle)),
       buffer.shape.length,
     );
     const whole = buffer.shape.reduce((n, e) => n * (constantValue(e) ?? Number.POSITIVE_INFINITY), 1);
@@ -51,10 +51,14 @@ export function footprintsOf(s: Stmt, around: readonly For[] = []): Footprint[] 
 }
 
 type Values = ReadonlyMap<VarId, Expr>;
-/** Loop variables at their first values. */
-function firstIteration(loops: readonly For[], known: Values = new Map()): Values {
+/** Loop variables in the middle of their ranges: away from borders, where guards leave out what is outside. */
+export function middleOf(loops: readonly For[], known: Values = new Map()): Values {
   const values = new Map(known);
-  for (const l of loops) values.set(l.var.id, substitute(l.min, values));
+  for (const l of loops) {
+    const [from, extent] = [l.min, l.extent].map((e) => substitute(e, values));
+    const half = Math.max(0, Math.floor((numberOf(extent!) ?? 0) / 2));
+    values.set(l.var.id, half === 0 ? from! : add(from!, half));
+  }
   return values;
 }
 
@@ -91,8 +95,8 @@ function numberOf(e: Expr): number | undefined {
 const isEmpty = (s: Space): boolean => [...s.ranges.values()].some((r) => r.max < r.min);
 const nothing: Product = { factors: [{ dims: [0], values: { from: 0, to: -1, count: 0 } }], exact: true };
 
-function productOf(a: Access, first: Values): Product {
-  const space = spaceOf(a.loops.slice(a.privateLoops), firstIteration(a.loops.slice(0, a.privateLoops), first));
+function productOf(a: Access, middle: Values): Product {
+  const space = spaceOf(a.loops.slice(a.privateLoops), middleOf(a.loops.slice(0, a.privateLoops), middle));
   if (isEmpty(space)) return space.exact ? nothing : { ...nothing, exact: false };
   const indices = a.indices.length > 0 ? a.indices : undefined;
   return tuplesIn(
@@ -315,9 +319,9 @@ export interface Runs {
   readonly count: number;
   readonly exact: boolean;
 }
-/** How often what stands in `loops` under `conditions` runs, the loops in `around` at their first iteration. */
+/** How often what stands in `loops` under `conditions` runs, the loops in `around` in the middle of theirs. */
 export function runsOf(loops: readonly For[], conditions: readonly Expr[], around: readonly For[]): Runs {
-  const space = spaceOf(loops, firstIteration(around));
+  const space = spaceOf(loops, middleOf(around));
   if (isEmpty(space)) return { count: 0, exact: space.exact };
   const total = [...space.ranges.values()].reduce((n, r) => n * (r.max + 1), 1);
   const open = conditions.map((c) => substitute(c, space.shifts)).filter((c) => decide(c, space.ranges) !== true);

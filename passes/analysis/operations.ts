@@ -6,7 +6,7 @@ import { accessesIn } from "./accesses.ts";
 import { type Runs, runsOf } from "./footprint.ts";
 
 /**
- * Operations on elements that one run of `s` does, the loops around at their first iteration: additions, products,
+ * Operations on elements that one run of `s` does, the loops around in the middle of theirs: additions, products,
  * maxima, functions … one each, a fused multiply-add two, on every lane. Indices, comparisons and choices do not count.
  */
 export function operationsOf(s: Stmt, around: readonly For[] = []): Runs {

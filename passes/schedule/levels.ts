@@ -10,7 +10,7 @@ import { loopRef } from "./tree.ts";
 
 /** A level of memory, from the nearest. */
 export type MemoryLevel = "L1" | "L2" | "L3" | "memory";
-/** One run of a loop, from its first to its last iteration, the loops around at their first. */
+/** One run of a loop, from its first to its last iteration, the loops around in the middle of theirs. */
 export interface Level {
   readonly loop: LoopRef;
   readonly kind: LoopKind;
