@@ -89,6 +89,10 @@ export async function compileCached(
   if (parts === undefined) {
     ({ parts } = await compileLoaded(await load(slot?.onExternalFile), context, options));
     slot?.keep(parts);
+  } else {
+    const kernels = new Set(parts.steps.map((step) => step.symbol)).size;
+    options.onProgress?.({ stage: "graph", done: 1, total: 1 });
+    options.onProgress?.({ stage: "kernels", done: kernels, total: kernels });
   }
   const executable = new Executable(parts);
   options.onProgress?.({ stage: "link", done: 1, total: 1 });
