@@ -10,6 +10,7 @@ import { commonRules } from "../../../../passes/schedule/schedule.ts";
 import { codeOf, type Refused, refusal, twinOf } from "../fixtures.ts";
 import { fixtures as blockize, borders } from "./blockize.ts";
 import { fixtures as blocks } from "./blocks.ts";
+import { fixtures as buffers } from "./buffers.ts";
 import { fixtures as common, direct } from "./common.ts";
 import { fixtures as kernels } from "./kernels.ts";
 import { fixtures as loopCutting } from "./loop-cutting.ts";
@@ -29,6 +30,7 @@ const tables: Readonly<Record<string, Readonly<Record<string, Refused>>>> = {
   "loop rules": loopRules,
   "loop cutting": loopCutting,
   "block rules": blocks,
+  "buffer rules": buffers,
   blockize,
   borders,
   staging,
