@@ -8,7 +8,6 @@ import { resolve } from "node:path";
 import type { Graph } from "../../ir/graph/graph.ts";
 import type { TensorValue } from "../../ir/graph/tensor-value.ts";
 import { encodeArtifact, type FileIdentity, readArtifact } from "./artifact.ts";
-import type { CompileOptions } from "./compile.ts";
 import type { ExecutableParts } from "./executable.ts";
 import { contextKey, type KernelContext } from "./kernels.ts";
 
@@ -25,10 +24,17 @@ export interface NetworkSlot {
   keep(parts: ExecutableParts): void;
 }
 
+/** What decides, beside the context, what a model is compiled to. @see CompileOptions */
+interface NetworkOptions {
+  readonly profile?: boolean;
+  readonly shapes?: Readonly<Record<string, readonly number[]>>;
+  readonly values?: Readonly<Record<string, TensorValue>>;
+  readonly limits?: object;
+}
 /** Absent without a cache, for graphs, and for files whose state is not sure. */
 export function networkSlot(
   model: string | Uint8Array | Graph,
-  options: CompileOptions,
+  options: NetworkOptions,
   context: KernelContext,
 ): NetworkSlot | undefined {
   const { cache } = context;
