@@ -25,7 +25,16 @@ interface Documented {
   readonly rules: Readonly<Record<string, string>>;
 }
 const kebab = (name: string): string => name.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`);
-const fileOf = (name: string): string => `passes/schedule/primitive/${kebab(name)}.ts`;
+const folder = "passes/schedule/primitive";
+/** The file of a primitive: the one of its name, else the one that defines it. */
+function fileOf(name: string): string {
+  const files = readdirSync(join(root, folder)).filter((file) => file.endsWith(".ts"));
+  const own = `${kebab(name)}.ts`;
+  const defines = (file: string): boolean => readFileSync(join(root, folder, file), "utf8").includes(`name: "${name}"`);
+  const found = files.includes(own) ? own : files.find(defines);
+  if (found === undefined) throw new Error(`no file in ${folder} defines ${name}`);
+  return `${folder}/${found}`;
+}
 const parse = (path: string): ts.SourceFile =>
   ts.createSourceFile(path, readFileSync(join(root, path), "utf8"), ts.ScriptTarget.Latest, true);
 

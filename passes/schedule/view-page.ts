@@ -27,7 +27,7 @@ ${view.steps.map((s) => `<li><a href="#step-${s.step}"><code>${escaped(s.call)}<
 <main>
 <section class="step" id="step-0" tabindex="-1" aria-labelledby="title-0">
 <h2 id="title-0">Start</h2>
-<div class="panes"><figure><figcaption>The nest before any step</figcaption>${nest(view.start)}</figure></div>
+<div class="panes"><figure><figcaption>The nest before any step</figcaption>${nest(view.start, true)}</figure></div>
 </section>
 ${steps}
 </main>
@@ -72,12 +72,14 @@ function summary(s: StepView): string {
   return said.length > 0 ? said.join("; ") : "nothing changed";
 }
 
-const nest = (list: readonly Box[]): string => `<ul class="nest">${list.map(item).join("")}</ul>`;
-function item(b: Box): string {
+/** Boxes in boxes; with `whole`, also what stands in blocks that nothing happened to. */
+const nest = (list: readonly Box[], whole = false): string =>
+  `<ul class="nest">${list.map((b) => item(b, whole)).join("")}</ul>`;
+function item(b: Box, whole: boolean): string {
   const marks = b.marks.map((m) => `<span class="mark ${m}">${words[m]}</span>`).join(" ");
-  const body = b.lines.length > 0 ? `<pre>${escaped(b.lines.join("\n"))}</pre>` : "";
+  const body = b.lines.length > 0 && (whole || b.marks.length > 0) ? `<pre>${escaped(b.lines.join("\n"))}</pre>` : "";
   const classes = [b.kind, ...(b.loopKind && b.loopKind !== "serial" ? [b.loopKind] : []), ...b.marks].join(" ");
-  const inside = b.inside.length > 0 ? nest(b.inside) : "";
+  const inside = b.inside.length > 0 ? nest(b.inside, whole) : "";
   return `<li class="${classes}" data-key="${escaped(b.key)}"><div class="line"><code>${escaped(b.text)}</code> ${marks}</div>${body}${inside}</li>`;
 }
 const entities: Readonly<Record<string, string>> = {
