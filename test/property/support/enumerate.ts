@@ -14,11 +14,13 @@ export interface Event {
   /** One value a loop around the access, outermost first. */
   readonly values: readonly number[];
 }
-/** Events by element, each copy of a buffer on its own; undefined when there are more than `most`. */
+/** Events by element, each copy of a buffer on its own; undefined when there are more than `most`, or data decides where. */
 export function eventsByElement(root: Stmt, most: number): Event[][] | undefined {
   const found = new Map<string, Event[]>();
   let left = most;
-  for (const access of accessesIn(root)) {
+  const accesses = accessesIn(root);
+  if (accesses.some((x) => x.indices.some(readsData))) return undefined;
+  for (const access of accesses) {
     const run = (depth: number, env: ReadonlyMap<VarId, number>, values: readonly number[]): void => {
       if (left < 0) return;
       const loop = access.loops[depth];
@@ -74,9 +76,13 @@ export function runsBefore(x: Event, y: Event, order?: readonly number[]): numbe
 export function sameInstance(x: Event, y: Event, kinds: readonly string[]): boolean {
   const { block } = x.access;
   if (!block || y.access.block !== block) return false;
-  const env = (e: Event): ReadonlyMap<VarId, number> =>
-    new Map(e.access.loops.map((l, k) => [l.var.id, e.values[k]!] as const));
-  return block.iterVars.every(
-    (v, k) => !kinds.includes(v.kind) || valueOf(block.bindings[k]!, env(x)) === valueOf(block.bindings[k]!, env(y)),
-  );
+  const [inX, inY] = [x, y].map(valuesAt);
+  return block.iterVars.every((v) => !kinds.includes(v.kind) || inX!.get(v.var.id) === inY!.get(v.var.id));
+}
+/** The values of the loops and of the block variables around an event. */
+function valuesAt({ access, values }: Event): ReadonlyMap<VarId, number> {
+  const env = new Map(access.loops.map((l, k) => [l.var.id, values[k]!] as const));
+  for (const s of access.path)
+    if (s.kind === "block") for (const [k, v] of s.iterVars.entries()) env.set(v.var.id, valueOf(s.bindings[k]!, env));
+  return env;
 }

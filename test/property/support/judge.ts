@@ -52,9 +52,9 @@ export function difference(expected: Values, actual: Values, roundings: number):
   for (const [name, want] of Object.entries(expected)) {
     const got = actual[name];
     if (got?.length !== want.length) return `${name} has ${got?.length} elements, not ${want.length}`;
-    const float = want instanceof Float32Array;
-    const scale = float ? want.reduce((m, v) => Math.max(m, Math.abs(v)), 1) : 0;
-    const tolerance = float ? scale * 2 ** -23 * 4 * (roundings + 4) : 0;
+    const float = want instanceof Float32Array || want instanceof Float64Array;
+    const scale = float ? Array.from(want).reduce((m, v) => Math.max(m, Math.abs(v)), 1) : 0;
+    const tolerance = float ? scale * (want instanceof Float64Array ? 2 ** -52 : 2 ** -23) * 4 * (roundings + 4) : 0;
     for (let i = 0; i < want.length; i++) {
       const [w, g] = [want[i]!, got[i]!];
       const same = w === g || (float && Math.abs(Number(w) - Number(g)) <= tolerance);
