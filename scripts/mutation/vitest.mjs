@@ -44,6 +44,7 @@ export const test = (name, ...rest) => {
   const same = tests.filter((t) => t.id === id || t.id.startsWith(`${id} (`)).length;
   tests.push({ id: same === 0 ? id : `${id} (${same + 1})`, name, file, run });
 };
+/** @alias */
 export const it = test;
 const never = () => undefined;
 for (const declare of [describe, test]) {
