@@ -1,6 +1,10 @@
-/** The peers made by `halide/`, called through koffi; built into a folder of the system's temporary files when absent. */
+/**
+ * The peers made by `halide/`, called through koffi; built into a folder of the system's temporary files, one for
+ * each state of the sources.
+ */
 import { execFileSync } from "node:child_process";
-import { existsSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -22,9 +26,13 @@ export interface Halide {
 
 /** Loads the peers. */
 export function halide(): Halide {
-  const folder = process.env.HALIDE_PEERS ?? join(tmpdir(), "tilewright-halide-peers");
+  const sources = fileURLToPath(new URL("halide", import.meta.url));
+  const hash = createHash("sha256");
+  for (const file of readdirSync(sources).sort()) hash.update(readFileSync(join(sources, file)));
+  const state = hash.digest("hex").slice(0, 16);
+  const folder = process.env.HALIDE_PEERS ?? join(tmpdir(), `tilewright-halide-peers-${state}`);
   const library = join(folder, "peers.so");
-  const script = fileURLToPath(new URL("halide/build.sh", import.meta.url));
+  const script = join(sources, "build.sh");
   if (!existsSync(library)) execFileSync(script, [folder], { stdio: ["ignore", 2, 2] });
   const loaded = koffi.load(library);
   const threads = loaded.func("int set_threads(int n)");
