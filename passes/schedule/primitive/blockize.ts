@@ -8,7 +8,7 @@ import { IdSource, type VarId } from "../../../ir/support/ids.ts";
 import { invariant } from "../../../ir/support/invariant.ts";
 import { keyOf } from "../../analysis/order.ts";
 import { coversAccesses, overlappingBlock } from "../contracts.ts";
-import { bindingsOf, dependsOn } from "../legality.ts";
+import { bindingsOf, dependsOn, nestOf, toldApart } from "../legality.ts";
 import { derived, withRegions } from "../nested.ts";
 import { type BlockRef, definePrimitive, type LoopRef, remembered, type Violation } from "../primitive.ts";
 import { loopOf, loopsOutside, substituteStmt } from "../rebuild.ts";
@@ -39,6 +39,8 @@ const rules = {
   "scalar-around": "no loop around is vectorized or tensorized",
   "whole-tiles":
     "each iteration variable is a multiple of what the loops of the nest add to it, plus that: tiles side by side",
+  "starts-once":
+    "a block with an init runs no instance twice within the nest: the init of the new block comes before all",
   "separable-guard":
     "each term of the block's predicate concerns loops outside, or loops of the nest, or bounds one iteration variable",
   proven: "the regions of the new block provably cover what it touches, and its variables tell its elements apart",
@@ -75,6 +77,14 @@ const plan = remembered((program: Program, { loop: at }: BlockizeArgs): Plan | R
   const outside = loopsOutside(program, at);
   const lanes = outside.find((l) => l.loopKind === "vectorized" || l.loopKind === "tensorized");
   if (lanes) return { rule: "scalar-around", because: `${lanes.var.name} is ${lanes.loopKind}`, at: loopRef(lanes) };
+  const repeated = block.init && repeatedIn(block, loop, outside);
+  if (repeated)
+    return {
+      rule: "starts-once",
+      because: `${repeated.var.name} may run an instance of ${block.name} twice`,
+      instead: 'split it with tail: "guard"',
+      at: loopRef(repeated),
+    };
   const ids = new IdSource(program.nextId);
   const around = pathToLoop(program, at.id)!.stmts.flatMap((s) => (s.kind === "block" ? [iterRanges(s)] : []));
   const [inner, outer] = [rangesOf(loops), merged(rangesOf(outside), ...around)];
@@ -108,6 +118,14 @@ const plan = remembered((program: Program, { loop: at }: BlockizeArgs): Plan | R
     };
   return { made: next, result: blockRef(made) };
 });
+/** A loop from `loop` on that meets an instance of the block again. */
+function repeatedIn(block: Block, loop: For, outside: readonly For[]): For | undefined {
+  const nest = nestOf(loop, outside);
+  const own = nest.instances.find((i) => i.stmt === block);
+  invariant(own, `${block.name} stands under ${loop.var.name}`);
+  const told = toldApart(nest, own, ["spatial", "ordered", "reduction"]);
+  return own.loops.find((l) => !told.has(l.var.id));
+}
 const hasConstantBounds = (l: For): boolean => constantValue(l.min) === 0 && constantValue(l.extent) !== undefined;
 
 /** Splits a binding into c·outside + inside, the inside in [0, c); undefined where it is no such sum. */

@@ -3,7 +3,7 @@ import { and, bool, compare, constantValue, index, scalarLike, select } from "..
 import type { Buffer, Expr, Load } from "../../../ir/expr/expr.ts";
 import { rewrite, substitute } from "../../../ir/expr/traverse.ts";
 import type { Block, Program, Stmt, Store } from "../../../ir/loop/program.ts";
-import { rewriteExprs, visitStmt } from "../../../ir/loop/traverse.ts";
+import { rewriteExprs, visitExprs, visitStmt } from "../../../ir/loop/traverse.ts";
 import type { VarId } from "../../../ir/support/ids.ts";
 import { invariant } from "../../../ir/support/invariant.ts";
 import { sameExpr } from "../../analysis/order.ts";
@@ -16,6 +16,7 @@ import { runsWhole } from "./support-domain.ts";
 import { strayGuard } from "./support-guard.ts";
 import { exprOf, linearOf, type Ranges, simplifyCondition, simplifyIndex } from "./support-linear.ts";
 import { pathToAllocation, rewriteAt, type Solution, solveAccess, valueAt } from "./support-nest.ts";
+import { overwrittenLater } from "./support-order.ts";
 
 export interface ComputeInlineArgs {
   readonly block: BlockRef;
@@ -30,7 +31,8 @@ const rules = {
   guard: "the predicate of the block is a tail guard",
   "whole-domains": "where several blocks write the buffer, each runs over the whole domains of its variables",
   consumed: "a block reads the buffer, and every reader is a block after the writers",
-  "inputs-unchanged": "nothing after the block writes what it reads",
+  "not-prefetched": "nothing prefetches the buffer, which is gone afterwards",
+  "inputs-unchanged": "nothing that runs after the block writes what it reads, textually or in a later iteration",
 };
 type Rule = keyof typeof rules;
 type Refusal = Violation<Rule>;
@@ -85,7 +87,19 @@ function plan(program: Program, args: ComputeInlineArgs): Plan | Refusal {
       because: early ? `${early.name} reads ${buffer.name} before its writers end` : `no block reads ${buffer.name}`,
       at: early ? blockRef(early) : args.block,
     };
-  const changed = writers.map((w) => changedInput(blocks, w.block)).find((b) => b !== undefined);
+  if (isPrefetched(path.func.body, buffer))
+    return {
+      rule: "not-prefetched",
+      because: `a prefetch fetches ${buffer.name}`,
+      instead: "inline before prefetching",
+      at: args.block,
+    };
+  const changes = (b: Block): Block | undefined => {
+    const before = blocks.slice(0, blocks.indexOf(b));
+    const early = consumers.map((c) => overwrittenLater(program, before, b, c)).find((x) => x !== undefined);
+    return changedInput(blocks, b) ?? early;
+  };
+  const changed = writers.map((w) => changes(w.block)).find((b) => b !== undefined);
   if (changed)
     return {
       rule: "inputs-unchanged",
@@ -93,6 +107,14 @@ function plan(program: Program, args: ComputeInlineArgs): Plan | Refusal {
       at: blockRef(changed),
     };
   return { buffer, writers, consumers };
+}
+function isPrefetched(s: Stmt, buffer: Buffer): boolean {
+  let found = false;
+  visitExprs(s, (e) => {
+    if (e.kind === "call" && e.callee === "prefetch")
+      found ||= e.args.some((a) => a.kind === "load" && a.buffer.id === buffer.id);
+  });
+  return found;
 }
 /** The single unconditional store of a block without reductions. */
 export function storeOf(b: Block): Store | undefined {

@@ -17,6 +17,7 @@ import { runsWhole } from "./support-domain.ts";
 import { strayGuard } from "./support-guard.ts";
 import { exprOf, type Ranges, simplifyCondition, simplifyIndex } from "./support-linear.ts";
 import { rewriteAt, type Solution, solveAccess, valueAt } from "./support-nest.ts";
+import { companions } from "./support-order.ts";
 
 export interface ReverseComputeInlineArgs {
   readonly block: BlockRef;
@@ -33,7 +34,7 @@ const rules = {
   covered: "the producer writes every element that the block reads",
   guard: "the predicates of the block and its producer are tail guards",
   "inputs-ready":
-    "nothing from the producer on writes what the block reads, nor touches what it writes before the block",
+    "nothing from the producer on, nor in iterations around either, writes what the block reads, nor touches what it writes before the block",
 };
 type Rule = keyof typeof rules;
 type Refusal = Violation<Rule>;
@@ -112,17 +113,21 @@ function checkRest(program: Program, blocks: readonly Block[], p: Plan): Refusal
     if (strayGuard(b, loopsAround(program, b.id), { outer: new Map() }))
       return { rule: "guard", because: `the predicate of ${b.name} is not the tail guard of a split`, at: blockRef(b) };
   const between = blocks.slice(blocks.indexOf(producer), blocks.indexOf(consumer));
+  const around = [
+    ...companions(program, blocks.slice(0, blocks.indexOf(producer)), producer, consumer),
+    ...companions(program, blocks.slice(blocks.indexOf(consumer) + 1), consumer, producer),
+  ];
   for (const a of blockAccesses(consumer)) {
     if (a.buffer.id === buffer.id) continue;
     const box = blockBox(consumer, a.buffer.id, a.kind);
-    for (const b of between)
+    for (const b of [...between, ...around])
       for (const other of blockAccesses(b, (id) => id === a.buffer.id)) {
         if (a.kind === "load" && other.kind === "load") continue;
         const theirs = blockBox(b, a.buffer.id, other.kind);
         if (!(box && theirs && boxesDisjoint(box, theirs, new Map())))
           return {
             rule: "inputs-ready",
-            because: `${b.name} ${other.kind}s ${a.buffer.name} before ${consumer.name}`,
+            because: `${b.name} ${other.kind}s ${a.buffer.name} ${around.includes(b) ? "in other iterations" : `before ${consumer.name}`}`,
             at: blockRef(b),
           };
       }

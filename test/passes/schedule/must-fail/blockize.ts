@@ -62,6 +62,22 @@ export const fixtures: Record<string, Refused> = {
     },
     at: "j",
   },
+  "blockize/starts-once": {
+    program: () => matmul(4, 7, 3),
+    steps: (s) => {
+      s.rfactor(s.loop("k"), 0);
+      const [outer] = s.split(s.loop("j", "C_rf"), { factor: 4, tail: "shift-inwards" });
+      s.blockize(outer);
+    },
+    at: "j_o",
+    twin: {
+      steps: (s) => {
+        s.rfactor(s.loop("k"), 0);
+        const [outer] = s.split(s.loop("j", "C_rf"), { factor: 4 });
+        s.blockize(outer);
+      },
+    },
+  },
   "blockize/separable-guard": {
     program: () => parseProgram(corner),
     steps: (s) => s.blockize(s.loop("j")),

@@ -4,7 +4,7 @@ import { ComputeBuilder } from "../../../../ir/loop/compute.ts";
 import { IdSource } from "../../../../ir/support/ids.ts";
 import type { Refused } from "../fixtures.ts";
 import { centre, matmul, stencil } from "../loop-programs.ts";
-import { nest, point, text } from "./texts.ts";
+import { fill, nest, point, text } from "./texts.ts";
 
 const AC = "A: int32[16], C: output int32[8]";
 const ACD = "A: int32[16], C: output int32[8], D: output int32[8]";
@@ -35,6 +35,51 @@ const running = (kind: "ordered" | "spatial", c: string) =>
     `    B[v] = ${kind === "ordered" ? "select(v == 0, A[v], B[v - 1] + A[v])" : "A[v]"}`,
     ...point("j in 0..7", "C", c),
   );
+
+const together = (loop: string, ...blocks: (readonly [string, string])[]): string[] => [
+  `for ${loop}:`,
+  ...blocks.flatMap(([name, body]) => point(loop, name, body).slice(1)),
+];
+/** B reads Z in a loop in which X writes it. */
+const lagging = (b: string) =>
+  text(
+    "A: int32[8], C: output int32[8]",
+    "allocate Z: int32[9]",
+    "allocate B: int32[8]",
+    ...fill("Z", 9),
+    ...together("i in 0..8", ["X", "Z[v] = A[v]"], ["B", b]),
+    ...point("j in 0..8", "C", "C[v] = B[v] + 1i32"),
+  );
+/** C reads what its producer's companion writes. */
+const leading = (c: string) =>
+  text(
+    "A: int32[8], Z: output int32[8], C: output int32[8]",
+    "allocate B: int32[8]",
+    ...together("i in 0..8", ["X", "Z[v] = A[v]"], ["B", "B[v] = A[v] * 2i32"]),
+    ...point("j in 0..8", "C", c),
+  );
+/** C stands in a loop in which Y writes the element that the next iteration reads. */
+const following = (c: string) =>
+  text(
+    "A: int32[8], Z: output int32[9], C: output int32[8]",
+    "allocate B: int32[8]",
+    ...fill("Z", 9),
+    ...point("i in 0..8", "B", "B[v] = A[v] * 2i32"),
+    ...together("j in 0..8", ["C", c], ["Y", "Z[v + 1] = A[v]"]),
+  );
+/** Rows of B, each read in one go. */
+const rows = text(
+  "A: int32[8, 8], C: output int32[8, 8]",
+  "allocate B: int32[8, 8]",
+  ...["B[vi, vj] = A[vi, vj] * 2i32", "C[vi, vj] = B[vi, vj] + 1i32"].flatMap((body) => [
+    "for i in 0..8:",
+    "  for j in 0..8:",
+    `    block ${body[0]}(vi: spatial 8 = i, vj: spatial 8 = j):`,
+    `      reads ${body.slice(12, 21)}`,
+    `      writes ${body.slice(0, 9)}`,
+    `      ${body}`,
+  ]),
+);
 
 export const fixtures: Record<string, Refused> = {
   "computeAt/in-order: a running sum in parallel": {
@@ -478,5 +523,38 @@ export const fixtures: Record<string, Refused> = {
         ...point("j in 0..4096", "C", "C[v] = B[v]"),
       ),
     },
+  },
+  "computeInline/inputs-unchanged: an input that the next iteration overwrites": {
+    program: lagging("B[v] = Z[v + 1]"),
+    steps: (s) => s.computeInline(s.block("B")),
+    at: "X",
+    twin: { program: lagging("B[v] = Z[v]") },
+  },
+  "computeInline/not-prefetched: a producer that its reader fetches ahead": {
+    program: rows,
+    steps: (s) => {
+      s.blockize(s.loopAt("C", 1));
+      s.prefetch(s.block("C"), "B", s.loopAt("C", 1), 1);
+      s.computeInline(s.block("B"));
+    },
+    at: "B",
+    twin: {
+      steps: (s) => {
+        s.blockize(s.loopAt("C", 1));
+        s.computeInline(s.block("B"));
+      },
+    },
+  },
+  "reverseComputeInline/inputs-ready: an input of a later iteration": {
+    program: leading("C[v] = B[v] + Z[7 - v]"),
+    steps: (s) => s.reverseComputeInline(s.block("C")),
+    at: "X",
+    twin: { program: leading("C[v] = B[v] + A[7 - v]") },
+  },
+  "reverseComputeInline/inputs-ready: an input of the iteration before": {
+    program: following("C[v] = B[v] + Z[v]"),
+    steps: (s) => s.reverseComputeInline(s.block("C")),
+    at: "Y",
+    twin: { program: following("C[v] = B[v] + A[v]") },
   },
 };

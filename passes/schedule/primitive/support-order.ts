@@ -1,0 +1,44 @@
+/**
+ * What a block that leaves its nest would no longer see in the right order.
+ *
+ * Note [Leaving a nest]
+ * Blocks that share loops with a block run once more after it, in later iterations, and once more before it, in earlier
+ * ones. Where the block goes to a place outside of those loops, all iterations of the others come before (or after) it.
+ * The loops that it shares with its new place too keep their order.
+ */
+import type { Block, For, Program } from "../../../ir/loop/program.ts";
+import type { BufferId } from "../../../ir/support/ids.ts";
+import { dependencesOf } from "../dependences.ts";
+import { nestOf } from "../legality.ts";
+import { loopsAround } from "../tree.ts";
+import { blockAccesses } from "./support-access.ts";
+
+function sharedLoops(program: Program, x: Block, y: Block): number {
+  const [a, b] = [loopsAround(program, x.id), loopsAround(program, y.id)];
+  const differs = a.findIndex((l, k) => l !== b[k]);
+  return differs < 0 ? a.length : differs;
+}
+/** Those of `others` that share loops with `b` which `place` stands outside of. */
+export const companions = (program: Program, others: readonly Block[], b: Block, place: Block): Block[] => {
+  const kept = sharedLoops(program, b, place);
+  return others.filter((x) => x !== b && sharedLoops(program, x, b) > kept);
+};
+/** One of the blocks before `b` that overwrites, in a later iteration, what `b` has read; `b` goes to `place`, after it. */
+export function overwrittenLater(
+  program: Program,
+  before: readonly Block[],
+  b: Block,
+  place: Block,
+): Block | undefined {
+  const inputs = new Set(blockAccesses(b).flatMap((a) => (a.kind === "load" ? [a.buffer.id] : [])));
+  const kept = sharedLoops(program, b, place);
+  const loops: readonly For[] = loopsAround(program, b.id);
+  return companions(program, before, b, place).find((x) => {
+    const nest = nestOf(loops[kept]!, loops.slice(0, kept));
+    const [theirs, own] = [x, b].map((s) => nest.instances.find((i) => i.stmt === s));
+    if (!theirs || !own) return true;
+    const isLate = (buffer: BufferId): boolean =>
+      [...dependencesOf(nest, [theirs, own], { buffer })].some((d) => d.kind === "anti" && d.source.block === b);
+    return [...inputs].some(isLate);
+  });
+}
