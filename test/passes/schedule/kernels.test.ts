@@ -99,6 +99,8 @@ describe("atomic", () => {
     bound.bind(bound.loop("k"), "threadIdx.x");
     keepsValues(program, bound, 40);
   });
+});
+describeNative("code of atomic updates", () => {
   test("is an instruction for integers, a loop for others", () => {
     const text = (op: ReduceOp, type: ScalarType) => textOf(shared(reduction(op, type, 8)).program).text;
     expect(text("add", "int32")).toContain("atomicrmw add ptr");
