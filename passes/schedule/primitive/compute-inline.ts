@@ -16,7 +16,7 @@ import { runsWhole } from "./support-domain.ts";
 import { strayGuard } from "./support-guard.ts";
 import { exprOf, linearOf, type Ranges, simplifyCondition, simplifyIndex } from "./support-linear.ts";
 import { pathToAllocation, rewriteAt, type Solution, solveAccess, valueAt } from "./support-nest.ts";
-import { overwrittenLater } from "./support-order.ts";
+import { overwrittenLater, writingInTurn } from "./support-order.ts";
 
 export interface ComputeInlineArgs {
   readonly block: BlockRef;
@@ -30,6 +30,7 @@ const rules = {
     "each written coordinate is a constant, or one iteration variable plus a constant (or its quotient and remainder)",
   guard: "the predicate of the block is a tail guard",
   "whole-domains": "where several blocks write the buffer, each runs over the whole domains of its variables",
+  "ordered-writers": "blocks that write the buffer in one loop write different elements",
   consumed: "a block reads the buffer, and every reader is a block after the writers",
   "not-prefetched": "nothing prefetches the buffer, which is gone afterwards",
   "inputs-unchanged": "nothing that runs after the block writes what it reads, textually or in a later iteration",
@@ -46,7 +47,7 @@ interface Writer {
 }
 interface Plan {
   readonly buffer: Buffer;
-  /** The main block first. */
+  /** Each before those that it overwrites. */
   readonly writers: readonly Writer[];
   readonly consumers: readonly Block[];
 }
@@ -77,6 +78,13 @@ function plan(program: Program, args: ComputeInlineArgs): Plan | Refusal {
       because: `${partial.block.name} runs over a part of its domain, and others write ${buffer.name} too`,
       at: blockRef(partial.block),
     };
+  const mixed = writingInTurn(program, writing, buffer);
+  if (mixed)
+    return {
+      rule: "ordered-writers",
+      because: `${mixed.map((b) => b.name).join(" and ")} may write one element of ${buffer.name} in turn`,
+      at: blockRef(mixed[1]),
+    };
   const loads = collectAccesses(path.func.body, (id) => id === buffer.id).filter((a) => a.kind === "load");
   const consumers = [...new Set(loads.map((a) => a.block))].filter((b) => b !== undefined);
   const lastWriter = Math.max(...writing.map((w) => blocks.indexOf(w)));
@@ -106,7 +114,19 @@ function plan(program: Program, args: ComputeInlineArgs): Plan | Refusal {
       because: `${changed.name} overwrites an input of ${block.name}`,
       at: blockRef(changed),
     };
-  return { buffer, writers, consumers };
+  const order = inPrecedence(writing, block, buffer);
+  return { buffer, writers: order.map((b) => writers.find((w) => w.block === b)!), consumers };
+}
+/** The writers so that of two that write an element the later one stands first; the main one before all if that may be. */
+function inPrecedence(writing: readonly Block[], main: Block, buffer: Buffer): Block[] {
+  const latestFirst = [...writing].reverse();
+  const box = blockBox(main, buffer.id, "store");
+  const overwrites = (b: Block): boolean => {
+    const other = blockBox(b, buffer.id, "store");
+    return !(box && other && boxesDisjoint(box, other, new Map()));
+  };
+  if (writing.slice(writing.indexOf(main) + 1).some(overwrites)) return latestFirst;
+  return [main, ...latestFirst.filter((b) => b !== main)];
 }
 function isPrefetched(s: Stmt, buffer: Buffer): boolean {
   let found = false;

@@ -1,5 +1,5 @@
 /** reverseComputeAt: a consumer moves under a loop of its producers. */
-import { add } from "../../../ir/expr/build.ts";
+import { add, constantValue } from "../../../ir/expr/build.ts";
 import { freeVars, substitute } from "../../../ir/expr/traverse.ts";
 import { seq } from "../../../ir/loop/build.ts";
 import type { Block, For, Program, Stmt } from "../../../ir/loop/program.ts";
@@ -16,9 +16,9 @@ import {
   merged,
   rangesOf,
 } from "./support-access.ts";
-import { type Box, spanCovers, spanOf } from "./support-box.ts";
+import { type Box, boxOf, spanCovers, spanOf } from "./support-box.ts";
 import { elementDomain, reducesOver, strayGuard } from "./support-guard.ts";
-import { type Bounds, exprOf, linearOf, type Ranges } from "./support-linear.ts";
+import { addLinear, type Bounds, constantLinear, exprOf, linearOf, type Ranges } from "./support-linear.ts";
 import {
   axisOver,
   type DomainAxis,
@@ -184,6 +184,7 @@ function plan(program: Program, args: ReverseComputeAtArgs): Plan | Refusal {
   return (
     checkGuards(site, loads, produced) ??
     checkCover(site, axes, loads, produced) ??
+    checkInstances(site, axes) ??
     checkOrder(site, produced) ?? { ...site, axes }
   );
 }
@@ -256,6 +257,25 @@ function checkCover(
     }
   }
   return undefined;
+}
+/** All iterations of the loops above together run every instance: what they write may have gaps that boxes do not show. */
+function checkInstances(site: Site, axes: readonly DomainAxis[]): Refusal | undefined {
+  const { consumer, consumerLoops, shared, outer, above } = site;
+  const inner = new Map(axes.map((a) => [a.iter.var.id, { min: 0, max: a.extent - 1 }] as const));
+  const moving = merged(rangesOf(above), inner);
+  const places = axes.map((a) => exprOf(addLinear(a.min, linearOf(a.iter.var, inner))));
+  const met = boxOf(places, moving, merged(outer, inner));
+  const ownLoops = rangesOf(consumerLoops);
+  const wanted = boxOf(consumer.bindings, ownLoops, merged(shared, ownLoops));
+  const missed = axes.find(({ iter, extent }, d) => {
+    const [span, before] = [met.spans[d], wanted.spans[d]];
+    const whole = { min: constantLinear(0), extent: constantValue(iter.extent) ?? extent, exact: true };
+    return !span || ![before, whole].some((w) => w && spanCovers(span, w, shared));
+  });
+  if (met.exact && !missed) return undefined;
+  const what = missed ? `all of ${missed.iter.var.name}` : "all its instances";
+  const because = `the iterations of ${site.loop.var.name} may not run ${what} of ${consumer.name}`;
+  return { rule: "covered", because, at: blockRef(consumer) };
 }
 function checkGuards(
   site: Site,

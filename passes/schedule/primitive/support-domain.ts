@@ -40,30 +40,33 @@ export function narrowDomains(s: Stmt, around: readonly For[], changed: Readonly
   return unknown ? { unknown } : { stmt };
 }
 /**
- * Whether the loops around a block meet every value of each of its variables. Where a producer moved under a loop whose
- * iterations need a part of it, they do not: its domain says what it could compute, and what is not needed is not.
+ * Whether the loops around a block meet every value of its variables, in every combination. Where a producer moved under
+ * a loop whose iterations need a part of it, they do not: its domain says what it could compute, and what is not needed
+ * is not. Where one loop moves two variables, they meet a diagonal.
  */
 export function runsWhole(b: Block, loops: readonly For[]): boolean {
   const ranges = rangesOf(loops);
-  const limits = limitsOf(conjuncts(b.predicate), ranges, ranges);
-  return b.iterVars.every((v, k) => {
-    if (isOwnLoop(b.bindings[k]!, v, loops)) return true;
-    const { spans, exact } = boxOf([b.bindings[k]!], ranges, ranges, limits);
-    const [span] = spans;
-    const n = constantValue(v.extent);
-    if (!exact || !span || span.min.terms.size > 0 || n === undefined) return false;
-    return span.min.constant <= 0 && span.min.constant + span.extent >= n;
-  });
-}
-/** Whether a variable is bound to a loop from 0 of its own extent. */
-const isOwnLoop = (binding: Expr, v: IterVar, loops: readonly For[]): boolean =>
-  loops.some(
-    (l) =>
-      binding.kind === "var" &&
-      l.var.id === binding.id &&
-      constantValue(l.min) === 0 &&
-      keyOf(l.extent) === keyOf(v.extent),
+  const isOwn = b.iterVars.map((v, k) => isOwnLoop(b, k, v, loops));
+  const rest = b.iterVars.filter((_, k) => !isOwn[k]);
+  const bindings = b.bindings.filter((_, k) => !isOwn[k]);
+  const box = boxOf(bindings, ranges, ranges, limitsOf(conjuncts(b.predicate), ranges, ranges));
+  return (
+    (bindings.length === 0 || box.exact) &&
+    rest.every((v, k) => {
+      const [span, n] = [box.spans[k], constantValue(v.extent)];
+      if (!span || span.min.terms.size > 0 || n === undefined) return false;
+      return span.min.constant <= 0 && span.min.constant + span.extent >= n;
+    })
   );
+}
+/** Whether a variable is bound to a loop from 0 of its own extent, which moves no other. */
+function isOwnLoop(b: Block, k: number, v: IterVar, loops: readonly For[]): boolean {
+  const binding = b.bindings[k]!;
+  if (binding.kind !== "var") return false;
+  const loop = loops.find((l) => l.var.id === binding.id);
+  if (!loop || constantValue(loop.min) !== 0 || keyOf(loop.extent) !== keyOf(v.extent)) return false;
+  return !b.bindings.some((e, other) => other !== k && freeVars(e).has(binding.id));
+}
 function narrowBlock(b: Block, loops: readonly For[], changed: ReadonlySet<VarId>, ids: IdSource): Block | undefined {
   const ranges = rangesOf(loops);
   const used = b.bindings.map((e) => freeVars(e));

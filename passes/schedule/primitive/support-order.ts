@@ -6,6 +6,7 @@
  * ones. Where the block goes to a place outside of those loops, all iterations of the others come before (or after) it.
  * The loops that it shares with its new place too keep their order.
  */
+import type { Buffer } from "../../../ir/expr/expr.ts";
 import type { Block, For, Program } from "../../../ir/loop/program.ts";
 import type { BufferId } from "../../../ir/support/ids.ts";
 import { dependencesOf } from "../dependences.ts";
@@ -17,6 +18,21 @@ function sharedLoops(program: Program, x: Block, y: Block): number {
   const [a, b] = [loopsAround(program, x.id), loopsAround(program, y.id)];
   const differs = a.findIndex((l, k) => l !== b[k]);
   return differs < 0 ? a.length : differs;
+}
+/** Two of the writers of a buffer that share loops and may write one element. */
+export function writingInTurn(
+  program: Program,
+  writers: readonly Block[],
+  buffer: Buffer,
+): readonly [Block, Block] | undefined {
+  for (const [k, x] of writers.entries())
+    for (const y of writers.slice(k + 1)) {
+      if (sharedLoops(program, x, y) === 0) continue;
+      const nest = nestOf(loopsAround(program, x.id)[0]!);
+      const [a, b] = [x, y].map((s) => nest.instances.find((i) => i.stmt === s));
+      if (!a || !b || !dependencesOf(nest, [a, b], { buffer: buffer.id }).next().done) return [x, y];
+    }
+  return undefined;
 }
 /** Those of `others` that share loops with `b` which `place` stands outside of. */
 export const companions = (program: Program, others: readonly Block[], b: Block, place: Block): Block[] => {

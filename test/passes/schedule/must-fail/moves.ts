@@ -81,6 +81,39 @@ const rows = text(
   ]),
 );
 
+/** The digits of B to base 4, written in steps, read one after the other. */
+const every = (step: number) =>
+  text(
+    "A: int32[16], C: output int32[16]",
+    "allocate B: int32[4, 4]",
+    ...fill("B", 4, 4),
+    ...point(`i in 0..${16 / step}`, "X", `B[v * ${step} // 4, v * ${step} % 4] = A[v]`),
+    ...point("j in 0..16", "C", "C[v] = B[v // 4, v % 4] + 1i32"),
+  );
+/** D and E write two halves of B; the columns of D go with a loop. */
+const diagonal = (column: string) =>
+  text(
+    "A: int32[8], C: output int32[8]",
+    "allocate B: int32[8, 16]",
+    ...["D", "E"].flatMap((name) => [
+      "for i in 0..8:",
+      "  for k in 0..8:",
+      `    block ${name}(vi: spatial 8 = i, vk: spatial 8 = ${name === "D" ? column : "k"}):`,
+      "      reads A[vi]",
+      `      writes B[vi, vk${name === "D" ? "" : " + 8"}]`,
+      `      B[vi, vk${name === "D" ? "" : " + 8"}] = A[vi]`,
+    ]),
+    ...point("j in 0..8", "C", "C[v] = B[v, v + 8]"),
+  );
+/** X and Y write B in one loop. */
+const inTurn = (y: string) =>
+  text(
+    "A: int32[8], C: output int32[8]",
+    "allocate B: int32[16]",
+    ...together("i in 0..8", ["X", "B[v] = A[v] * 2i32"], ["Y", y]),
+    ...point("j in 0..8", "C", "C[v] = B[v]"),
+  );
+
 export const fixtures: Record<string, Refused> = {
   "computeAt/in-order: a running sum in parallel": {
     at: "B",
@@ -556,5 +589,23 @@ export const fixtures: Record<string, Refused> = {
     steps: (s) => s.reverseComputeInline(s.block("C")),
     at: "Y",
     twin: { program: following("C[v] = B[v] + A[v]") },
+  },
+  "reverseComputeAt/covered: every other digit of a layout": {
+    program: every(2),
+    steps: (s) => s.reverseComputeAt(s.block("C"), s.loop("i")),
+    at: "C",
+    twin: { program: every(1) },
+  },
+  "computeInline/whole-domains: a diagonal": {
+    program: diagonal("i"),
+    steps: (s) => s.computeInline(s.block("D")),
+    at: "D",
+    twin: { program: diagonal("k") },
+  },
+  "computeInline/ordered-writers: two that overwrite each other's elements": {
+    program: inTurn("B[v + 1] = A[v]"),
+    steps: (s) => s.computeInline(s.block("X")),
+    at: "Y",
+    twin: { program: inTurn("B[v + 8] = A[v]") },
   },
 };
