@@ -36,6 +36,7 @@ import {
   solveTiles,
   spanFor,
 } from "./support-nest.ts";
+import { holdsAll, instancesOf, instancesUnder, writtenUnder } from "./support-order.ts";
 import { recurrenceOf } from "./support-recurrence.ts";
 
 export interface ComputeAtArgs {
@@ -54,7 +55,8 @@ export const producerRules = {
   "point-access":
     "each written coordinate is one spatial iteration variable plus a constant (or its quotient and remainder)",
   "in-order": "an ordered block runs whole, or its instances follow the loop, in order and from the first",
-  "inputs-unchanged": "nothing between the block and the loop, or in the loop's nest, writes what the block reads",
+  "inputs-unchanged":
+    "nothing between the block and the loop, or in the loop's nest, writes what the block reads; loops around both keep their instances where they write it",
   "no-conflict": "nothing else from the block to the loop's nest writes the same elements",
   "private-buffer":
     "where the loop, or one between it and the block, is parallel, all else that touches the buffer stands under that loop",
@@ -161,6 +163,7 @@ export function planProducer(
   const parallel = site.below.find((l) => l.loopKind !== "serial" && l.loopKind !== "unrolled");
   return (
     checkOrder(site, buffer.id, fork) ??
+    checkInputs(site, inOrder, buffer) ??
     checkPrivate(path.func, site, buffer, parallel) ?? {
       ...site,
       axes: inOrder,
@@ -292,6 +295,19 @@ function checkOrder(site: Site, buffer: BufferId, fork: Fork): Refusal | undefin
       };
   }
   return undefined;
+}
+/** Inputs that the loops around both compute bit by bit are there for the instances that ran in an iteration. */
+function checkInputs(
+  { producer, producerLoops, below, outer, shared, fork }: Site,
+  axes: readonly DomainAxis[],
+  own: Buffer,
+): Refusal | undefined {
+  const loads = blockAccesses(producer).filter((a) => a.kind === "load" && a.buffer.id !== own.id);
+  const part = writtenUnder(fork.shared, new Set(loads.map((a) => a.buffer.id)));
+  if (!part || holdsAll(instancesUnder(producer, producerLoops, shared), instancesOf(axes, below, outer), shared))
+    return undefined;
+  const because = `${producer.name} would run other instances in an iteration that writes a part of ${part.buffer.name}`;
+  return { rule: "inputs-unchanged", because, at: refOf(part) ?? blockRef(producer) };
 }
 /** Whether a writer and the producer never write the same element, whichever instances run. */
 function disjointDomains(other: Access, producer: Block, buffer: BufferId): boolean {

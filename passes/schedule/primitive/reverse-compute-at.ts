@@ -16,9 +16,9 @@ import {
   merged,
   rangesOf,
 } from "./support-access.ts";
-import { type Box, boxOf, spanCovers, spanOf } from "./support-box.ts";
+import { type Box, spanCovers, spanOf } from "./support-box.ts";
 import { elementDomain, reducesOver, strayGuard } from "./support-guard.ts";
-import { addLinear, type Bounds, constantLinear, exprOf, linearOf, type Ranges } from "./support-linear.ts";
+import { type Bounds, constantLinear, exprOf, linearOf, type Ranges } from "./support-linear.ts";
 import {
   axisOver,
   type DomainAxis,
@@ -33,6 +33,7 @@ import {
   solveAccess,
   spanFor,
 } from "./support-nest.ts";
+import { holdsAll, instancesOf, instancesUnder, writtenUnder } from "./support-order.ts";
 
 export interface ReverseComputeAtArgs {
   readonly block: BlockRef;
@@ -50,7 +51,8 @@ const rules = {
     "each read coordinate of the buffer is one iteration variable plus a constant (or its quotient and remainder)",
   covered: "the producers write all that the block reads, each iteration what the block's instances there need",
   guard: "the predicates of the block and its producers are tail guards",
-  "inputs-ready": "nothing between the loop's nest and the block writes what the block reads",
+  "inputs-ready":
+    "nothing between the loop's nest and the block writes what the block reads; loops around both keep their instances where they write it",
   "no-conflict": "nothing from the loop's nest to the block touches what the block writes",
 };
 type Rule = keyof typeof rules;
@@ -185,6 +187,7 @@ function plan(program: Program, args: ReverseComputeAtArgs): Plan | Refusal {
     checkGuards(site, loads, produced) ??
     checkCover(site, axes, loads, produced) ??
     checkInstances(site, axes) ??
+    checkInputs(site, axes, loads, produced) ??
     checkOrder(site, produced) ?? { ...site, axes }
   );
 }
@@ -261,12 +264,8 @@ function checkCover(
 /** All iterations of the loops above together run every instance: what they write may have gaps that boxes do not show. */
 function checkInstances(site: Site, axes: readonly DomainAxis[]): Refusal | undefined {
   const { consumer, consumerLoops, shared, outer, above } = site;
-  const inner = new Map(axes.map((a) => [a.iter.var.id, { min: 0, max: a.extent - 1 }] as const));
-  const moving = merged(rangesOf(above), inner);
-  const places = axes.map((a) => exprOf(addLinear(a.min, linearOf(a.iter.var, inner))));
-  const met = boxOf(places, moving, merged(outer, inner));
-  const ownLoops = rangesOf(consumerLoops);
-  const wanted = boxOf(consumer.bindings, ownLoops, merged(shared, ownLoops));
+  const met = instancesOf(axes, above, outer);
+  const wanted = instancesUnder(consumer, consumerLoops, shared);
   const missed = axes.find(({ iter, extent }, d) => {
     const [span, before] = [met.spans[d], wanted.spans[d]];
     const whole = { min: constantLinear(0), extent: constantValue(iter.extent) ?? extent, exact: true };
@@ -276,6 +275,20 @@ function checkInstances(site: Site, axes: readonly DomainAxis[]): Refusal | unde
   const what = missed ? `all of ${missed.iter.var.name}` : "all its instances";
   const because = `the iterations of ${site.loop.var.name} may not run ${what} of ${consumer.name}`;
   return { rule: "covered", because, at: blockRef(consumer) };
+}
+/** Other inputs that the loops around both compute bit by bit are there for the instances that ran in an iteration. */
+function checkInputs(
+  { consumer, consumerLoops, shared, outer, above, fork }: Site,
+  axes: readonly DomainAxis[],
+  loads: readonly Access[],
+  produced: ReadonlyMap<BufferId, Produced>,
+): Refusal | undefined {
+  const inputs = new Set(loads.map((a) => a.buffer.id).filter((id) => !produced.has(id)));
+  const late = writtenUnder(fork.shared, inputs);
+  if (!late || holdsAll(instancesUnder(consumer, consumerLoops, shared), instancesOf(axes, above, outer), shared))
+    return undefined;
+  const because = `${consumer.name} would run other instances in an iteration that writes a part of ${late.buffer.name}`;
+  return { rule: "inputs-ready", because, at: refOf(late) };
 }
 function checkGuards(
   site: Site,

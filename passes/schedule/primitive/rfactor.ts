@@ -21,6 +21,7 @@ import { definePrimitive, type LoopRef, type Violation } from "../primitive.ts";
 import { blockRef, blocksIn, type Path, pathToLoop } from "../tree.ts";
 import { rangesOf } from "./support-access.ts";
 import { allocateIn, cacheOf, freshBufferName, readRegionsOf } from "./support-buffer.ts";
+import { runsWhole } from "./support-domain.ts";
 import { strayGuard } from "./support-guard.ts";
 import { conjuncts, decide } from "./support-linear.ts";
 import { freshName, rewriteAt, rewriteWithin, soleNest } from "./support-nest.ts";
@@ -40,6 +41,8 @@ const rules = {
   "keeps-order":
     "the combiner is stated to be commutative, or the loop is the outermost of its reduction, so that results stay in order",
   "reassociation-allowed": "the function's math policy allows reassociation, or the type is not floating-point",
+  "whole-domains":
+    "the block's spatial variables run over their whole domains, which its results are put together over",
   guard: "the block's predicate is a tail guard that holds for the first iteration of each partial result",
   "axis-range": "the new dimension stands within the rank of the written buffer",
 };
@@ -89,6 +92,14 @@ function plan(program: Program, args: RfactorArgs): Plan | Refusal {
   const { buffers, place } = reduction;
   if (path.func.math === "strict" && buffers.some((b) => isFloat(b.dtype.scalar)))
     return { rule: "reassociation-allowed", because: `${path.func.name} is compiled with strict math`, at: where };
+  const spatial = block.iterVars.flatMap((v, k) => (v.kind === "spatial" ? [k] : []));
+  const part = {
+    ...block,
+    iterVars: spatial.map((k) => block.iterVars[k]!),
+    bindings: spatial.map((k) => block.bindings[k]!),
+  };
+  if (!runsWhole(part, loops))
+    return { rule: "whole-domains", because: `${block.name} runs over a part of its domain`, at: where };
   if (!startsInside(block, loops, loop.var.id, bound))
     return { rule: "guard", because: `some partial results of ${block.name} would have no first iteration`, at: where };
   const rank = place.length;

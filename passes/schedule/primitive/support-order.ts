@@ -4,7 +4,8 @@
  * Note [Leaving a nest]
  * Blocks that share loops with a block run once more after it, in later iterations, and once more before it, in earlier
  * ones. Where the block goes to a place outside of those loops, all iterations of the others come before (or after) it.
- * The loops that it shares with its new place too keep their order.
+ * The loops that it shares with its new place too keep their order, and so does what they hold, as long as each of their
+ * iterations runs the same instances of the block as before.
  */
 import type { Buffer } from "../../../ir/expr/expr.ts";
 import type { Block, For, Program } from "../../../ir/loop/program.ts";
@@ -12,7 +13,10 @@ import type { BufferId } from "../../../ir/support/ids.ts";
 import { dependencesOf } from "../dependences.ts";
 import { nestOf } from "../legality.ts";
 import { loopsAround } from "../tree.ts";
-import { blockAccesses } from "./support-access.ts";
+import { type Access, blockAccesses, collectAccesses, merged, rangesOf } from "./support-access.ts";
+import { type Box, boxOf, spanCovers } from "./support-box.ts";
+import { addLinear, exprOf, linearOf, type Ranges } from "./support-linear.ts";
+import type { DomainAxis } from "./support-nest.ts";
 
 function sharedLoops(program: Program, x: Block, y: Block): number {
   const [a, b] = [loopsAround(program, x.id), loopsAround(program, y.id)];
@@ -58,3 +62,23 @@ export function overwrittenLater(
     return [...inputs].some(isLate);
   });
 }
+
+/** The first of `buffers` that something under the outermost of `loops` writes. */
+export function writtenUnder(loops: readonly For[], buffers: ReadonlySet<BufferId>): Access | undefined {
+  const [outermost] = loops;
+  return outermost && collectAccesses(outermost, (id) => buffers.has(id)).find((a) => a.kind === "store");
+}
+/** The instances that axes mean while some loops run, at one iteration of those further out. */
+export function instancesOf(axes: readonly DomainAxis[], moving: readonly For[], outer: Ranges): Box {
+  const inner = new Map(axes.map((a) => [a.iter.var.id, { min: 0, max: a.extent - 1 }] as const));
+  const places = axes.map((a) => exprOf(addLinear(a.min, linearOf(a.iter.var, inner))));
+  return boxOf(places, merged(rangesOf(moving), inner), merged(outer, inner));
+}
+/** The instances that a block's own loops run, at one iteration of those further out. */
+export function instancesUnder(b: Block, own: readonly For[], outer: Ranges): Box {
+  const moving = rangesOf(own);
+  return boxOf(b.bindings, moving, merged(outer, moving));
+}
+/** Whether a box certainly holds all of another. */
+export const holdsAll = (outer: Box, inner: Box, ranges: Ranges): boolean =>
+  outer.exact && outer.spans.every((s, d) => s && inner.spans[d] && spanCovers(s, inner.spans[d], ranges));

@@ -1,7 +1,7 @@
 /** Programs whose places are not plain: gathers, scatters, concatenations, reshapes, conditions that are no tails. */
 import { add, compare, floordiv, floormod, mul, scalarLike, select, sub } from "../../../ir/expr/build.ts";
 import { dtype } from "../../../ir/expr/dtype.ts";
-import { inRange, sum } from "../../../ir/loop/compute.ts";
+import { inRange, sum, type Tensor } from "../../../ir/loop/compute.ts";
 import {
   type Built,
   clamped,
@@ -137,6 +137,38 @@ function triangular(m: Maker): Built {
   return { outputs: [maybeEpilogue(m, C)], roundings: n + 16 };
 }
 
+/** A part of a tensor, a grid in it or its diagonal, with other values. */
+function patch(m: Maker, C: Tensor, name: string): void {
+  const [a, b] = [C.dims[0]!, C.dims[1]!];
+  const n = Math.min(a, b);
+  const B = m.b.param(name.toUpperCase(), m.type, [a, b], "input");
+  if (m.r.chance(0.3)) return m.b.write(C, name, [n], (i) => ({ at: [i!, i!], value: B.at(i!, 0) }));
+  const step = m.r.chance(0.3) && b > 1 ? 2 : 1;
+  const [rows, columns] = [m.r.int(1, a), m.r.int(1, Math.ceil(b / step))];
+  const [top, left] = [m.r.int(0, a - rows), m.r.int(0, b - 1 - (columns - 1) * step)];
+  m.b.write(C, name, [rows, columns], (i, j) => ({
+    at: [add(i!, top), add(mul(j!, step), left)],
+    value: B.at(i!, j!),
+  }));
+}
+/** A tensor parts of which are written again before it is read. */
+function overwritten(m: Maker): Built {
+  const A = maybePrologue(m, m.b.param("A", m.type, [m.n(), m.n()], "input"));
+  const C = m.b.compute("C", m.type, A.dims, (i, j) => A.at(i!, j!));
+  patch(m, C, "first");
+  if (m.r.chance(0.4)) patch(m, C, "second");
+  return { outputs: [maybeEpilogue(m, C)], roundings: 24 };
+}
+/** A tensor that is read, changed in parts and read again. */
+function updated(m: Maker): Built {
+  const A = m.b.param("A", m.type, [m.n(), m.n()], "input");
+  const Z = m.b.compute("Z", m.type, A.dims, (i, j) => A.at(i!, j!));
+  const B = m.b.compute("B", m.type, A.dims, (i, j) => pointwise(m, [Z.at(i!, j!)]));
+  patch(m, Z, "put");
+  const C = m.b.compute("C", m.type, A.dims, (i, j) => joined(m, B.at(i!, j!), Z.at(i!, j!)));
+  return { outputs: m.r.chance(0.5) ? [C] : [C, Z], roundings: 24 };
+}
+
 export const indexed = [
   gather,
   gatherReduce,
@@ -149,5 +181,7 @@ export const indexed = [
   interleave,
   oddChoice,
   oddWrites,
+  overwritten,
+  updated,
   triangular,
 ] as const;

@@ -4,6 +4,9 @@ import { centre, matmul } from "../loop-programs.ts";
 import { chain, large, links, strided, total, unknown, zeroed } from "./chains.ts";
 import { point } from "./texts.ts";
 
+/** A sum into the first elements of what its domain is. */
+const wide = (extent: number) => links({ first: total.map((l) => l.replace("i in 0..8", `i in 0..${8 / extent}`)) });
+
 export const fixtures: Record<string, Refused> = {
   "cacheRead/reads-buffer": { program: chain(), steps: (s) => s.cacheRead(s.block("B"), "B", "stack"), at: "B" },
   "cacheRead/static-shape": { program: unknown, steps: (s) => s.cacheRead(s.block("B"), "A", "stack"), at: "B" },
@@ -83,6 +86,12 @@ export const fixtures: Record<string, Refused> = {
     steps: (s) => s.rfactor(s.loop("k"), 0),
     at: "C",
     twin: { program: () => matmul(4, 4, 4) },
+  },
+  "rfactor/whole-domains": {
+    program: wide(2),
+    steps: (s) => s.rfactor(s.loop("k"), 0),
+    at: "B",
+    twin: { program: wide(1) },
   },
   "rfactor/guard": {
     program: links({ first: total.map((l) => l.replace("= k):", "= k) where k != 2:")) }),
