@@ -142,7 +142,10 @@ function patch(m: Maker, C: Tensor, name: string): void {
   const [a, b] = [C.dims[0]!, C.dims[1]!];
   const n = Math.min(a, b);
   const B = m.b.param(name.toUpperCase(), m.type, [a, b], "input");
-  if (m.r.chance(0.3)) return m.b.write(C, name, [n], (i) => ({ at: [i!, i!], value: B.at(i!, 0) }));
+  if (m.r.chance(0.3)) {
+    m.b.write(C, name, [n], (i) => ({ at: [i!, i!], value: B.at(i!, 0) }));
+    return;
+  }
   const step = m.r.chance(0.3) && b > 1 ? 2 : 1;
   const [rows, columns] = [m.r.int(1, a), m.r.int(1, Math.ceil(b / step))];
   const [top, left] = [m.r.int(0, a - rows), m.r.int(0, b - 1 - (columns - 1) * step)];

@@ -53,3 +53,16 @@ export const large = text(
   ...point("i in 0..8192", "B", "B[v] = A[v]"),
   ...point("j in 0..8192", "C", "C[v] = B[v]"),
 );
+/** Rows of B, each read in one go. */
+export const rows = text(
+  "A: int32[8, 8], C: output int32[8, 8]",
+  "allocate B: int32[8, 8]",
+  ...["B[vi, vj] = A[vi, vj] * 2i32", "C[vi, vj] = B[vi, vj] + 1i32"].flatMap((body) => [
+    "for i in 0..8:",
+    "  for j in 0..8:",
+    `    block ${body[0]}(vi: spatial 8 = i, vj: spatial 8 = j):`,
+    `      reads ${body.slice(12, 21)}`,
+    `      writes ${body.slice(0, 9)}`,
+    `      ${body}`,
+  ]),
+);

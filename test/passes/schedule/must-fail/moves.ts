@@ -4,6 +4,7 @@ import { ComputeBuilder } from "../../../../ir/loop/compute.ts";
 import { IdSource } from "../../../../ir/support/ids.ts";
 import type { Refused } from "../fixtures.ts";
 import { centre, matmul, stencil } from "../loop-programs.ts";
+import { rows } from "./chains.ts";
 import { fill, nest, point, text } from "./texts.ts";
 
 const AC = "A: int32[16], C: output int32[8]";
@@ -36,51 +37,6 @@ const running = (kind: "ordered" | "spatial", c: string) =>
     ...point("j in 0..7", "C", c),
   );
 
-const together = (loop: string, ...blocks: (readonly [string, string])[]): string[] => [
-  `for ${loop}:`,
-  ...blocks.flatMap(([name, body]) => point(loop, name, body).slice(1)),
-];
-/** B reads Z in a loop in which X writes it. */
-const lagging = (b: string) =>
-  text(
-    "A: int32[8], C: output int32[8]",
-    "allocate Z: int32[9]",
-    "allocate B: int32[8]",
-    ...fill("Z", 9),
-    ...together("i in 0..8", ["X", "Z[v] = A[v]"], ["B", b]),
-    ...point("j in 0..8", "C", "C[v] = B[v] + 1i32"),
-  );
-/** C reads what its producer's companion writes. */
-const leading = (c: string) =>
-  text(
-    "A: int32[8], Z: output int32[8], C: output int32[8]",
-    "allocate B: int32[8]",
-    ...together("i in 0..8", ["X", "Z[v] = A[v]"], ["B", "B[v] = A[v] * 2i32"]),
-    ...point("j in 0..8", "C", c),
-  );
-/** C stands in a loop in which Y writes the element that the next iteration reads. */
-const following = (c: string) =>
-  text(
-    "A: int32[8], Z: output int32[9], C: output int32[8]",
-    "allocate B: int32[8]",
-    ...fill("Z", 9),
-    ...point("i in 0..8", "B", "B[v] = A[v] * 2i32"),
-    ...together("j in 0..8", ["C", c], ["Y", "Z[v + 1] = A[v]"]),
-  );
-/** Rows of B, each read in one go. */
-const rows = text(
-  "A: int32[8, 8], C: output int32[8, 8]",
-  "allocate B: int32[8, 8]",
-  ...["B[vi, vj] = A[vi, vj] * 2i32", "C[vi, vj] = B[vi, vj] + 1i32"].flatMap((body) => [
-    "for i in 0..8:",
-    "  for j in 0..8:",
-    `    block ${body[0]}(vi: spatial 8 = i, vj: spatial 8 = j):`,
-    `      reads ${body.slice(12, 21)}`,
-    `      writes ${body.slice(0, 9)}`,
-    `      ${body}`,
-  ]),
-);
-
 /** The digits of B to base 4, written in steps, read one after the other. */
 const every = (step: number) =>
   text(
@@ -90,30 +46,6 @@ const every = (step: number) =>
     ...point(`i in 0..${16 / step}`, "X", `B[v * ${step} // 4, v * ${step} % 4] = A[v]`),
     ...point("j in 0..16", "C", "C[v] = B[v // 4, v % 4] + 1i32"),
   );
-/** D and E write two halves of B; the columns of D go with a loop. */
-const diagonal = (column: string) =>
-  text(
-    "A: int32[8], C: output int32[8]",
-    "allocate B: int32[8, 16]",
-    ...["D", "E"].flatMap((name) => [
-      "for i in 0..8:",
-      "  for k in 0..8:",
-      `    block ${name}(vi: spatial 8 = i, vk: spatial 8 = ${name === "D" ? column : "k"}):`,
-      "      reads A[vi]",
-      `      writes B[vi, vk${name === "D" ? "" : " + 8"}]`,
-      `      B[vi, vk${name === "D" ? "" : " + 8"}] = A[vi]`,
-    ]),
-    ...point("j in 0..8", "C", "C[v] = B[v, v + 8]"),
-  );
-/** X and Y write B in one loop. */
-const inTurn = (y: string) =>
-  text(
-    "A: int32[8], C: output int32[8]",
-    "allocate B: int32[16]",
-    ...together("i in 0..8", ["X", "B[v] = A[v] * 2i32"], ["Y", y]),
-    ...point("j in 0..8", "C", "C[v] = B[v]"),
-  );
-
 export const fixtures: Record<string, Refused> = {
   "computeAt/in-order: a running sum in parallel": {
     at: "B",
@@ -557,56 +489,11 @@ export const fixtures: Record<string, Refused> = {
       ),
     },
   },
-  "computeInline/inputs-unchanged: an input that the next iteration overwrites": {
-    program: lagging("B[v] = Z[v + 1]"),
-    steps: (s) => s.computeInline(s.block("B")),
-    at: "X",
-    twin: { program: lagging("B[v] = Z[v]") },
-  },
-  "computeInline/not-prefetched: a producer that its reader fetches ahead": {
-    program: rows,
-    steps: (s) => {
-      s.blockize(s.loopAt("C", 1));
-      s.prefetch(s.block("C"), "B", s.loopAt("C", 1), 1);
-      s.computeInline(s.block("B"));
-    },
-    at: "B",
-    twin: {
-      steps: (s) => {
-        s.blockize(s.loopAt("C", 1));
-        s.computeInline(s.block("B"));
-      },
-    },
-  },
-  "reverseComputeInline/inputs-ready: an input of a later iteration": {
-    program: leading("C[v] = B[v] + Z[7 - v]"),
-    steps: (s) => s.reverseComputeInline(s.block("C")),
-    at: "X",
-    twin: { program: leading("C[v] = B[v] + A[7 - v]") },
-  },
-  "reverseComputeInline/inputs-ready: an input of the iteration before": {
-    program: following("C[v] = B[v] + Z[v]"),
-    steps: (s) => s.reverseComputeInline(s.block("C")),
-    at: "Y",
-    twin: { program: following("C[v] = B[v] + A[v]") },
-  },
   "reverseComputeAt/covered: every other digit of a layout": {
     program: every(2),
     steps: (s) => s.reverseComputeAt(s.block("C"), s.loop("i")),
     at: "C",
     twin: { program: every(1) },
-  },
-  "computeInline/whole-domains: a diagonal": {
-    program: diagonal("i"),
-    steps: (s) => s.computeInline(s.block("D")),
-    at: "D",
-    twin: { program: diagonal("k") },
-  },
-  "computeInline/ordered-writers: two that overwrite each other's elements": {
-    program: inTurn("B[v + 1] = A[v]"),
-    steps: (s) => s.computeInline(s.block("X")),
-    at: "Y",
-    twin: { program: inTurn("B[v + 8] = A[v]") },
   },
   "computeAt/inputs-unchanged: a row that the stage before has staged": {
     program: rows,

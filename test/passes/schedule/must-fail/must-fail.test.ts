@@ -12,6 +12,7 @@ import { fixtures as blockize, borders } from "./blockize.ts";
 import { fixtures as blocks } from "./blocks.ts";
 import { fixtures as buffers } from "./buffers.ts";
 import { fixtures as common, direct } from "./common.ts";
+import { fixtures as inlining } from "./inlining.ts";
 import { fixtures as kernels } from "./kernels.ts";
 import { fixtures as loopCutting } from "./loop-cutting.ts";
 import { fixtures as loopRules } from "./loop-rules.ts";
@@ -44,6 +45,7 @@ const tables: Readonly<Record<string, Readonly<Record<string, Refused>>>> = {
   orders,
   tails,
   moves,
+  inlining,
   kernels,
 };
 const all = Object.values(tables).flatMap((t) => Object.entries(t));
