@@ -4,7 +4,6 @@ import { ComputeBuilder } from "../../../../ir/loop/compute.ts";
 import { IdSource } from "../../../../ir/support/ids.ts";
 import type { Refused } from "../fixtures.ts";
 import { centre, matmul, stencil } from "../loop-programs.ts";
-import { rows } from "./chains.ts";
 import { fill, nest, point, text } from "./texts.ts";
 
 const AC = "A: int32[16], C: output int32[8]";
@@ -494,22 +493,5 @@ export const fixtures: Record<string, Refused> = {
     steps: (s) => s.reverseComputeAt(s.block("C"), s.loop("i")),
     at: "C",
     twin: { program: every(1) },
-  },
-  "computeAt/inputs-unchanged: a row that the stage before has staged": {
-    program: rows,
-    steps: (s) => {
-      s.computeAt(s.block("B"), s.loopAt("C", 0));
-      const stage = s.doubleBuffer(s.block("B"), "B", s.loopAt("B", 0), 1, 16);
-      s.cacheReadAt(stage, s.block("B"), "A", "global");
-      s.computeAt(s.block("B"), s.loopAt("C", 1));
-    },
-    at: "A_global_copy",
-    twin: {
-      steps: (s) => {
-        s.computeAt(s.block("B"), s.loopAt("C", 0));
-        s.cacheReadAt(s.loopAt("C", 0), s.block("B"), "A", "global");
-        s.computeAt(s.block("B"), s.loopAt("C", 1));
-      },
-    },
   },
 };

@@ -3,6 +3,7 @@ import type { Schedule } from "../../../../passes/schedule/schedule.ts";
 import type { Refused } from "../fixtures.ts";
 import * as programs from "../loop-programs.ts";
 import { chain } from "../primitive/block-fixtures.ts";
+import { rows } from "./chains.ts";
 
 const { centre, matmul, scale } = programs;
 
