@@ -138,4 +138,21 @@ Object.assign(fixtures, {
     steps: (s) => s.cacheWriteAt(s.loop("k"), s.block("C"), "C", "stack"),
     at: "k",
   },
+  "computeAt/inputs-unchanged: a row that the stage before has staged": {
+    program: rows,
+    steps: (s) => {
+      s.computeAt(s.block("B"), s.loopAt("C", 0));
+      const stage = s.doubleBuffer(s.block("B"), "B", s.loopAt("B", 0), 1, 16);
+      s.cacheReadAt(stage, s.block("B"), "A", "global");
+      s.computeAt(s.block("B"), s.loopAt("C", 1));
+    },
+    at: "A_global_copy",
+    twin: {
+      steps: (s) => {
+        s.computeAt(s.block("B"), s.loopAt("C", 0));
+        s.cacheReadAt(s.loopAt("C", 0), s.block("B"), "A", "global");
+        s.computeAt(s.block("B"), s.loopAt("C", 1));
+      },
+    },
+  },
 } satisfies Record<string, Refused>);
