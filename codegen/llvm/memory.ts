@@ -2,6 +2,8 @@
 import { constantValue, index } from "../../ir/expr/build.ts";
 import { bytesOf, type DType, elementOf, withLanes } from "../../ir/expr/dtype.ts";
 import type { Buffer, Expr, Load, Ramp } from "../../ir/expr/expr.ts";
+import { some } from "../../ir/expr/traverse.ts";
+import { evaluateVector } from "../../ir/interp/interpret.ts";
 import type { Store } from "../../ir/loop/program.ts";
 import { invariant } from "../../ir/support/invariant.ts";
 import { type Address, commonAlignment, elementAddress } from "./address.ts";
@@ -96,6 +98,13 @@ function loadContiguous(ctx: FunctionContext, e: Load, at: Ramp): Value {
 function maskOf(ctx: FunctionContext, predicate: Expr, lanes: number): Value {
   const v = ctx.emit(predicate);
   return predicate.dtype.lanes === 1 ? splat(ctx, "i1", v, lanes) : v;
+}
+
+/** The lane that a predicate of constants alone holds for, where there is one and no other. */
+function onlyLane(predicate: Expr): number | undefined {
+  if (predicate.dtype.lanes === 1 || some(predicate, (e) => e.kind === "var" || e.kind === "load")) return undefined;
+  const lanes = evaluateVector(predicate, new Map()).flatMap((v, k) => (Number(v) === 0 ? [] : [k]));
+  return lanes.length === 1 ? lanes[0] : undefined;
 }
 
 /** The scalar index of one lane of a vector index. */
@@ -195,7 +204,16 @@ function storeLanes(ctx: FunctionContext, buffer: Buffer, at: Expr, value: Value
     storeAt(ctx, buffer, laneAddress(ctx, buffer, at, k), buffer.dtype, one);
   }
 }
+// LLVM 22 turns a masked store of truncated elements into a store of one whole, wider element where the mask is known to
+// hold for one lane only, and writes past it (X86's reduceMaskedStoreToScalarStore).
 function storeMasked(ctx: FunctionContext, s: Store, at: Expr, value: Value): void {
+  const lane = onlyLane(s.predicate!);
+  if (lane !== undefined) {
+    const vector = registerType(withLanes(s.buffer.dtype, at.dtype.lanes));
+    const one = ctx.writer.pure(`extractelement ${vector} ${value.ref}, i64 ${lane}`);
+    storeAt(ctx, s.buffer, laneAddress(ctx, s.buffer, at, lane), s.buffer.dtype, one);
+    return;
+  }
   const lanes = at.dtype.lanes;
   const t = withLanes(s.buffer.dtype, lanes);
   const [type, maskType] = [memoryType(t), vectorOf("i1", lanes)];

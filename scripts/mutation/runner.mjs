@@ -22,6 +22,7 @@ async function bundle(root, files) {
     target: "node20",
     packages: "external",
     sourcemap: false,
+    keepNames: true,
     logLevel: "error",
     plugins: [{ name: "import-meta", setup: (b) => b.onLoad({ filter: /\.ts$/ }, withOwnUrl) }],
   });

@@ -7,6 +7,7 @@ import { ComputeBuilder, reduce, sum } from "../../../ir/loop/compute.ts";
 import { structurallyEqual } from "../../../ir/loop/equality.ts";
 import type { Program } from "../../../ir/loop/program.ts";
 import { IdSource } from "../../../ir/support/ids.ts";
+import { parseProgram } from "../../../ir/text/parser.ts";
 import { assertWellFormed } from "../../../ir/verify/verify.ts";
 import { lowerProgram } from "../../../passes/lower/index.ts";
 import { fmaOuterProduct, vnniDot } from "../../../passes/schedule/library/intrinsics.ts";
@@ -139,6 +140,23 @@ describeNative("on this machine", () => {
     const inputs = randomInputs(program, new Random(1));
     const made = runNative(s.program, inputs, { vectorBits: 256 });
     expect(difference(run(program, inputs), made, 0)).toBe(undefined);
+  });
+  test("a narrowed vector of which one lane is stored leaves what follows it", () => {
+    const program = parseProgram(`program one(A: bfloat16[8], C: output bfloat16[8]):
+  for i in 0..8:
+    block C(v: spatial 8 = i):
+      reads A[v]
+      writes C[v]
+      C[v] = A[v]
+  vectorized for j in 0..4:
+    block put(v: spatial 4 = j):
+      reads A[v], C[v]
+      writes C[v]
+      if v ^ 1 == 2:
+        C[v] = C[v] + A[v]
+`);
+    const inputs = randomInputs(program, new Random(2));
+    expect(difference(run(program, inputs), runNative(program, inputs), 0)).toBe(undefined);
   });
 });
 test("a loop without blocks stands in the trace", () => {
