@@ -39,6 +39,8 @@ class InProcessRunner {
     this.files = options.inProcess.testFiles;
     this.root = process.cwd();
     this.durations = new Map();
+    /** How many mutants each test has killed: what has killed before kills again. */
+    this.kills = new Map();
   }
   capabilities() {
     return { reloadEnvironment: true };
@@ -107,14 +109,17 @@ class InProcessRunner {
     } catch (error) {
       return killed(filter?.[0] ?? [...this.tests.keys()][0], error, 0);
     }
-    const cost = (id) => this.durations.get(id) ?? 0;
+    const cost = (id) => (this.durations.get(id) ?? 0) / (1 + 4 * (this.kills.get(id) ?? 0)) ** 2;
     const ids = (filter ?? [...this.tests.keys()]).filter((id) => this.tests.has(id));
     let count = 0;
     for (const id of ids.sort((a, b) => cost(a) - cost(b))) {
       count++;
       const error = await standIn.execute(this.tests.get(id));
       if (hitLimit !== undefined && this.ns.hitCount > hitLimit) return { status: "timeout", reason: "hit limit" };
-      if (error) return killed(id, error, count);
+      if (error) {
+        this.kills.set(id, (this.kills.get(id) ?? 0) + 1);
+        return killed(id, error, count);
+      }
     }
     this.ns.activeMutant = undefined;
     return { status: "survived", nrOfTests: count };
