@@ -1,5 +1,5 @@
 /** computeInline: a producer's expression takes the place of the loads of its buffer. */
-import { and, bool, compare, constantValue, index, scalarLike, select } from "../../../ir/expr/build.ts";
+import { and, bool, compare, constantValue, scalarLike, select } from "../../../ir/expr/build.ts";
 import type { Buffer, Expr, Load } from "../../../ir/expr/expr.ts";
 import { rewrite, substitute } from "../../../ir/expr/traverse.ts";
 import type { Block, Program, Stmt, Store } from "../../../ir/loop/program.ts";
@@ -14,7 +14,7 @@ import { boxesDisjoint } from "./support-box.ts";
 import { blockBox, readRegionsOf, roleOf } from "./support-buffer.ts";
 import { runsWhole } from "./support-domain.ts";
 import { strayGuard } from "./support-guard.ts";
-import { exprOf, linearOf, type Ranges, simplifyCondition, simplifyIndex } from "./support-linear.ts";
+import { exprOf, type Ranges, simplifyCondition, simplifyIndex } from "./support-linear.ts";
 import { pathToAllocation, rewriteAt, type Solution, solveAccess, valueAt } from "./support-nest.ts";
 import { overwrittenLater, writingInTurn } from "./support-order.ts";
 
@@ -184,12 +184,12 @@ function caseOf(w: Writer, indices: readonly Expr[], ranges: Ranges): { conditio
     map.set(v.var.id, value);
     if (s.kind !== "free") condition = and(condition, and(compare("ge", value, 0), compare("lt", value, v.extent)));
   }
-  const domain = iterRanges(w.block);
-  w.store.indices.forEach((e, d) => {
-    const l = linearOf(e, domain);
-    if (l.terms.size === 0) condition = and(condition, compare("eq", indices[d]!, index(l.constant)));
-  });
+  condition = and(condition, meets(w.store.indices, indices, map));
   return { condition: simplifyCondition(condition, ranges), value: substituteIndices(w.store.value, map, ranges) };
+}
+/** Whether `place`, with these values of its variables, is where `indices` point: what no variable solves may differ. */
+export function meets(place: readonly Expr[], indices: readonly Expr[], values: ReadonlyMap<VarId, Expr>): Expr {
+  return place.reduce<Expr>((all, e, d) => and(all, compare("eq", indices[d]!, substitute(e, values))), bool(true));
 }
 /** Substitutes variables and simplifies the indices of loads. */
 export function substituteIndices(e: Expr, map: ReadonlyMap<VarId, Expr>, ranges: Ranges): Expr {

@@ -9,7 +9,7 @@ import { invariant } from "../../../ir/support/invariant.ts";
 import { keyOf } from "../../analysis/order.ts";
 import { type BlockRef, definePrimitive, type Violation } from "../primitive.ts";
 import { blockRef, loopsAround, outermostBlocksIn, pathToBlock } from "../tree.ts";
-import { dropAllocation, storeOf, substituteIndices } from "./compute-inline.ts";
+import { dropAllocation, meets, storeOf, substituteIndices } from "./compute-inline.ts";
 import { blockAccesses, collectAccesses, iterRanges } from "./support-access.ts";
 import { boxesDisjoint, spanCovers } from "./support-box.ts";
 import { blockBox, readRegionsOf, roleOf } from "./support-buffer.ts";
@@ -47,6 +47,8 @@ interface Plan {
   readonly producerStore: Store;
   readonly buffer: Buffer;
   readonly solution: ReadonlyMap<VarId, Solution>;
+  /** The element of `buffer` that the consumer reads. */
+  readonly place: readonly Expr[];
 }
 
 function plan(program: Program, args: ReverseComputeInlineArgs): Plan | Refusal {
@@ -86,7 +88,7 @@ function plan(program: Program, args: ReverseComputeInlineArgs): Plan | Refusal 
   const points = new Set(reads.map((a) => a.indices.map((e) => keyOf(simplifyIndex(e, ranges))).join()));
   if (!solution || open || points.size !== 1)
     return { rule: "point-access", because: `the read of ${buffer.name} cannot be inverted`, at };
-  const p: Plan = { consumer, consumerStore, producer, producerStore, buffer, solution };
+  const p: Plan = { consumer, consumerStore, producer, producerStore, buffer, solution, place: reads[0]!.indices };
   return checkRest(program, blocks, p) ?? p;
 }
 /** The only buffer, among those that are no parameters, with exactly one other writer before the block. */
@@ -145,6 +147,7 @@ function fold(p: Plan): Block {
     map.set(v.var.id, value);
     condition = and(condition, and(compare("ge", value, 0), compare("lt", value, v.extent)));
   }
+  condition = and(condition, meets(p.place, p.producerStore.indices, map));
   const indices = p.consumerStore.indices.map((e) => simplifyIndex(substituteIndices(e, map, ranges), ranges));
   const value = rewrite(substituteIndices(p.consumerStore.value, map, ranges), (n) =>
     n.kind === "load" && n.buffer.id === p.buffer.id ? p.producerStore.value : n,

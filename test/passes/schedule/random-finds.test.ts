@@ -168,3 +168,43 @@ test("a loop without blocks stands in the trace", () => {
   expect(structurallyEqual(replay(program, s.trace.toJSON()).program, s.program)).toBe(true);
   expect(s.trace.toSource()).toContain(`s.findAll({ loop: "${fetching.name}" })[0]!`);
 });
+test("coordinates that no variable of more than one value solves stay conditions", () => {
+  const column = parseProgram(`program column(A: int32[8, 3], C: output int32[8, 1]):
+  allocate B: int32[8, 3]
+  for i in 0..8:
+    for j in 0..3:
+      block B(vi: spatial 8 = i, vj: spatial 3 = j):
+        reads A[vi, vj]
+        writes B[vi, vj]
+        B[vi, vj] = A[vi, vj] * 2i32
+  for i in 0..8:
+    for j in 0..1:
+      block C(vi: spatial 8 = i, vj: spatial 1 = j):
+        reads B[vi, vj * 3]
+        writes C[vi, vj]
+        C[vi, vj] = B[vi, vj * 3]
+`);
+  const folded = new Schedule(column);
+  folded.reverseComputeInline(folded.block("C"));
+  keepsValues(column, folded);
+  const patched = parseProgram(`program patched(A: int32[8], C: output int32[8]):
+  allocate B: int32[8]
+  for i in 0..8:
+    block Z(vi: spatial 8 = i):
+      writes B[vi]
+      B[vi] = 5i32
+  for j in 0..1:
+    block P(vj: spatial 1 = j):
+      reads A[vj]
+      writes B[vj * 3]
+      B[vj * 3] = A[vj]
+  for i in 0..8:
+    block C(vi: spatial 8 = i):
+      reads B[vi]
+      writes C[vi]
+      C[vi] = B[vi]
+`);
+  const inlined = new Schedule(patched);
+  inlined.computeInline(inlined.block("P"));
+  keepsValues(patched, inlined);
+});
