@@ -59,9 +59,6 @@ describe("decisions on random programs", () => {
       const lines = Array.from({ length: together }, (_, k) => decisions(first + k));
       made.push(...lines);
       if (!update) expect(lines).toEqual(recorded.slice(first - 1, first - 1 + together));
+      else if (made.length === seeds) writeFileSync(file, made.join("\n") + "\n");
     });
-  test.runIf(update)("are recorded anew", () => {
-    expect(made.length).toBe(seeds);
-    writeFileSync(file, made.join("\n") + "\n");
-  });
 });
