@@ -8,7 +8,9 @@ const here = dirname(fileURLToPath(import.meta.url));
 const [name, ...rest] = process.argv.slice(2);
 const script = join(here, `${name}.mjs`);
 if (!existsSync(script)) {
-  process.stderr.write(`no bench ${name}; usage: node bench/run.mjs zoo|start|compile|overhead|kernels|soak [flags]\n`);
+  process.stderr.write(
+    `no bench ${name}; usage: node bench/run.mjs zoo|start|compile|overhead|kernels|schedules|soak [flags]\n`,
+  );
   process.exit(2);
 }
 if (!existsSync(join(here, "node_modules"))) must("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund"], here);

@@ -64,7 +64,6 @@ interface State {
   programs: number;
   steps: number;
   bounded: number;
-  outputs: number;
   readonly findings: Kept[];
   readonly tally: Outcome["tally"];
   readonly kinds: Record<string, number>;
@@ -79,7 +78,7 @@ const resultsPath = join(root, "bench", "results", "soak-schedules.json");
 
 function restored(): State {
   const fresh: State = {
-    ...{ seed, next: 0, ahead: [], programs: 0, steps: 0, bounded: 0, outputs: 0, findings: [] },
+    ...{ seed, next: 0, ahead: [], programs: 0, steps: 0, bounded: 0, findings: [] },
     ...{ tally: {}, kinds: {}, types: {}, times: {}, runs: [] },
   };
   if (!options.resume || !existsSync(checkpoint)) return fresh;

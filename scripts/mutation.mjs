@@ -3,11 +3,15 @@
 //
 //   npm run mutation                       every file of passes/analysis and passes/schedule
 //   npm run mutation -- passes/analysis/interval.ts passes/schedule/primitive
+//   npm run mutation -- --sample 10        one mutant of ten, the same ones each time
+//   npm run mutation -- --missing          only files that have no figures of at least that sample yet
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
 import { Stryker } from "@stryker-mutator/core";
+import { isSampled } from "./mutation/runner.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 process.chdir(root);
@@ -27,31 +31,61 @@ function filesUnder(path) {
     .filter((entry) => entry.isFile())
     .map((entry) => relative(root, join(root, relative(root, entry.parentPath ?? entry.path), entry.name)));
 }
-const asked = process.argv.slice(2);
+const { values: options, positionals: asked } = parseArgs({
+  options: { sample: { type: "string", default: "100" }, missing: { type: "boolean", default: false } },
+  allowPositionals: true,
+});
+const percent = Number(options.sample);
+if (!(percent > 0 && percent <= 100)) throw new Error(`--sample ${options.sample}: more than 0, at most 100 percent`);
 const wanted = (asked.length > 0 ? asked : ["passes/analysis", "passes/schedule"]).flatMap(filesUnder).sort();
-const files = wanted.filter((f) => f.endsWith(".ts") && (asked.includes(f) || !leftOut.some((p) => p.test(f))));
+const known = options.missing ? readResults().files : {};
+const files = wanted.filter(
+  (f) =>
+    f.endsWith(".ts") &&
+    (asked.includes(f) || !leftOut.some((p) => p.test(f))) &&
+    !((known[f]?.percent ?? 0) >= percent),
+);
 // What compiles, calls other solvers or type-checks takes too long to be done for every mutant.
 const slow = /isl|compiled|trace-source/;
+const folderOf = (file) => dirname(file).split("/").slice(0, 2).join("/");
 function testsOf(file) {
-  const folders = testFolders[dirname(file).split("/").slice(0, 2).join("/")].filter((f) => existsSync(f));
+  const folders = testFolders[folderOf(file)].filter((f) => existsSync(f));
   return folders
     .flatMap(filesUnder)
     .filter((f) => f.endsWith(".test.ts") && !slow.test(f))
     .sort();
 }
 
-/** Runs the mutants of one file; gives them with their outcomes. */
-function run(file) {
+/** Files whose mutants are run together: the tests are loaded and run unchanged once for each batch. */
+function inBatches(list) {
+  const batches = [];
+  let lines = 0;
+  for (const file of list) {
+    const own = readFileSync(file, "utf8").split("\n").length * (percent / 100);
+    const last = batches.at(-1);
+    if (last && lines + own <= linesTogether && folderOf(last[0]) === folderOf(file)) last.push(file);
+    else {
+      batches.push([file]);
+      lines = 0;
+    }
+    lines += own;
+  }
+  return batches;
+}
+const linesTogether = 60;
+
+/** Runs the mutants of some files; gives them with their outcomes. */
+function run(batch) {
   return new Stryker({
-    mutate: [file],
+    mutate: batch,
     testRunner: "in-process",
     plugins: [join(root, "scripts/mutation/runner.mjs")],
     ignorers: ["texts"],
-    inProcess: { testFiles: testsOf(file) },
+    inProcess: { testFiles: testsOf(batch[0]), percent },
     coverageAnalysis: "perTest",
     concurrency: 1,
-    timeoutMS: 20_000,
-    timeoutFactor: 4,
+    timeoutMS: 8_000,
+    timeoutFactor: 2,
     reporters: [],
     ignorePatterns: ["bench/**", "!bench/package.json", "dist", "build", "native/addon/build", "docs"],
     logLevel: "error",
@@ -65,14 +99,19 @@ function run(file) {
 const statuses = { Killed: "killed", Timeout: "killed", Survived: "survived", NoCoverage: "survived" };
 function tally(mutants) {
   const count = { killed: 0, survived: 0 };
-  for (const m of mutants) if (statuses[m.status]) count[statuses[m.status]]++;
+  for (const m of mutants) if (statuses[m.status] && isSampled(m, percent)) count[statuses[m.status]]++;
   const total = count.killed + count.survived;
-  return { mutants: total, ...count, score: total === 0 ? 100 : Math.round((1000 * count.killed) / total) / 10 };
+  return {
+    percent,
+    mutants: total,
+    ...count,
+    score: total === 0 ? 100 : Math.round((1000 * count.killed) / total) / 10,
+  };
 }
 function describeSurvivors(file, mutants) {
   const lines = readFileSync(file, "utf8").split("\n");
   for (const m of mutants) {
-    if (statuses[m.status] !== "survived") continue;
+    if (statuses[m.status] !== "survived" || !isSampled(m, percent)) continue;
     const { start, end } = m.location;
     const text = lines[start.line - 1].slice(start.column - 1, start.line === end.line ? end.column - 1 : undefined);
     const uncovered = m.status === "NoCoverage" ? " (not covered)" : "";
@@ -97,14 +136,17 @@ function record(file, counts) {
 }
 
 let total = readResults().total;
-for (const file of files) {
+for (const batch of inBatches(files)) {
   const start = performance.now();
-  const mutants = await run(file);
-  const counts = tally(mutants);
-  if (counts.mutants === 0) continue;
-  total = record(file, counts);
-  const seconds = ((performance.now() - start) / 1000).toFixed(0);
-  console.log(`${file}: ${counts.killed} of ${counts.mutants} killed, ${counts.score} % (${seconds} s)`);
-  describeSurvivors(file, mutants);
+  const found = await run(batch);
+  for (const file of batch) {
+    const mutants = found.filter((m) => relative(root, m.fileName) === file);
+    const counts = tally(mutants);
+    if (counts.mutants === 0) continue;
+    total = record(file, counts);
+    console.log(`${file}: ${counts.killed} of ${counts.mutants} killed, ${counts.score} %`);
+    describeSurvivors(file, mutants);
+  }
+  console.log(`${((performance.now() - start) / 1000).toFixed(0)} s`);
 }
 console.log(`${total?.killed} of ${total?.mutants} killed, ${total?.score} %`);

@@ -10,7 +10,7 @@ import type { Buffer, Expr, Scope } from "../../ir/expr/expr.ts";
 import { freeVars } from "../../ir/expr/traverse.ts";
 import { allocate, seq } from "../../ir/loop/build.ts";
 import type { For, Program, Stmt } from "../../ir/loop/program.ts";
-import { mapBodies, mapChildStmts } from "../../ir/loop/traverse.ts";
+import { childStmts, mapBodies, mapChildStmts } from "../../ir/loop/traverse.ts";
 import type { BufferId, VarId } from "../../ir/support/ids.ts";
 import {
   type Access,
@@ -87,18 +87,9 @@ function place(b: Buffer, s: Stmt, loops: readonly For[]): Stmt {
       return touches(s, b.id) ? allocate(b, s) : s;
   }
 }
-function touches(s: Stmt, id: BufferId): boolean {
-  return buffersOf(s).has(id) || usesInCall(s, id);
-}
-function usesInCall(s: Stmt, id: BufferId): boolean {
-  let found = false;
-  const walk = (n: Stmt): Stmt => {
-    if (n.kind === "parallelCall" && n.buffers.some((b) => b.id === id)) found = true;
-    return mapChildStmts(n, walk);
-  };
-  walk(s);
-  return found;
-}
+const touches = (s: Stmt, id: BufferId): boolean => buffersOf(s).has(id);
+const usesInCall = (s: Stmt, id: BufferId): boolean =>
+  touches(s, id) && (s.kind === "parallelCall" || childStmts(s).some((c) => usesInCall(c, id)));
 /** Whether an iteration of `loop` (inside `loops`) may read what an earlier one wrote to a buffer. */
 export function carries(loop: For, id: BufferId, loops: readonly For[]): boolean {
   if (usesInCall(loop, id)) return true;
@@ -114,14 +105,24 @@ function isSetBefore(read: Access, before: readonly Access[], loop: For, outer: 
   if (updates && !reducesOver(block, new Set([loop.var.id, ...outer.keys()]), freeVars)) return true;
   if (continues(read, outer)) return true;
   const needed = withinShape(accessBox(read, outer).spans, read.buffer);
-  const written = before.flatMap((w) => {
-    if (w.kind !== "store" || !w.block || w.block === block) return [];
-    if (w.init && w.block.body.kind === "store" && reducesOver(w.block, new Set(outer.keys()), freeVars)) return [];
-    const box = accessBox(w, outer);
-    const whole = box.exact && !strayGuard(w.block, w.loops, { outer, domain: readDomain(w, read) });
-    return whole && box.spans.every((s) => s !== undefined) ? [box.spans as readonly Span[]] : [];
-  });
-  return joined(written, outer).some((spans) => spans.every((s, d) => needed[d] && spanCovers(s, needed[d], outer)));
+  const covers = (spans: readonly Span[]) => spans.every((s, d) => needed[d] && spanCovers(s, needed[d], outer));
+  const written: (readonly Span[])[] = [];
+  for (const w of before.toReversed()) {
+    const spans = writtenWhole(w, read, outer);
+    if (!spans) continue;
+    if (covers(spans)) return true;
+    written.unshift(spans);
+  }
+  return joined(written, outer).some(covers);
+}
+/** The box of elements that a writer sets before `read`; undefined where it may leave some of them out. */
+function writtenWhole(w: Access, read: Access, outer: Ranges): readonly Span[] | undefined {
+  if (w.kind !== "store" || !w.block || w.block === read.block) return undefined;
+  if (w.init && w.block.body.kind === "store" && reducesOver(w.block, new Set(outer.keys()), freeVars))
+    return undefined;
+  const box = accessBox(w, outer);
+  if (!box.exact || strayGuard(w.block, w.loops, { outer, domain: readDomain(w, read) })) return undefined;
+  return box.spans.every((s) => s !== undefined) ? box.spans : undefined;
 }
 /** What a state reads of itself: earlier instances have set it where all of them run, in order, in each iteration. */
 function continues(read: Access, outer: Ranges): boolean {

@@ -29,11 +29,11 @@ function accessesOf(nest: Nest, instance: Instance): readonly Access[] {
   return byStmt.get(instance.stmt) ?? [];
 }
 
-/** Every dependence between two instances (or two runs of one); over one buffer when it is given. */
+/** Every dependence between two instances (or two runs of one); over one buffer, or all but some, when they are given. */
 export function* dependencesOf(
   nest: Nest,
   [x, y]: readonly [Instance, Instance],
-  only: { readonly buffer?: BufferId; readonly carriedBy?: VarId } = {},
+  only: { readonly buffer?: BufferId; readonly except?: ReadonlySet<BufferId>; readonly carriedBy?: VarId } = {},
 ): Generator<Dependence> {
   const options = { around: nest.around, ...(only.carriedBy === undefined ? {} : { carriedBy: only.carriedBy }) };
   const first = accessesOf(nest, x);
@@ -42,7 +42,7 @@ export function* dependencesOf(
     if (only.buffer !== undefined && a.buffer.id !== only.buffer) continue;
     for (const b of second) {
       if (a.buffer.id !== b.buffer.id || (a.kind === "read" && b.kind === "read")) continue;
-      if (x === y && a.position > b.position) continue;
+      if ((x === y && a.position > b.position) || only.except?.has(a.buffer.id)) continue;
       yield* a.position <= b.position ? dependencesBetween(a, b, options) : dependencesBetween(b, a, options);
     }
   }
@@ -50,14 +50,23 @@ export function* dependencesOf(
 
 /** The meetings of different iterations of `loop`, a loop of the nest; none when its iterations are independent. */
 export function carriedMeetings(nest: Nest, loop: For): Meeting[] {
-  if ((constantValue(loop.extent) ?? 2) <= 1) return [];
-  const open = meetings(nest).filter((m) => !m.same.has(loop.var.id));
-  return open.length === 0 ? open : confirmed(nest, open, loop);
+  return confirmed(nest, openMeetings(nest, loop), loop);
 }
-/** The meetings that dependences carried by `loop` confirm, one for each buffer. */
-function confirmed(nest: Nest, open: readonly Meeting[], loop: For): Meeting[] {
+/** The meetings of different iterations of `loop` that only the exact analysis can exclude. */
+export function openMeetings(nest: Nest, loop: For): Meeting[] {
+  if ((constantValue(loop.extent) ?? 2) <= 1) return [];
+  return meetings(nest).filter((m) => !m.same.has(loop.var.id));
+}
+/** The meetings that dependences carried by `loop` confirm, one for each buffer that is not left out. */
+export function confirmed(
+  nest: Nest,
+  open: readonly Meeting[],
+  loop: For,
+  leftOut: ReadonlySet<BufferId> = new Set(),
+): Meeting[] {
   const asked = new Map<string, Meeting>();
   for (const m of open) {
+    if (leftOut.has(m.buffer.id)) continue;
     const buffer = m.first === m.second ? "" : m.buffer.id;
     const key = `${nest.instances.indexOf(m.first)},${nest.instances.indexOf(m.second)},${buffer}`;
     if (!asked.has(key)) asked.set(key, m);
@@ -65,10 +74,10 @@ function confirmed(nest: Nest, open: readonly Meeting[], loop: For): Meeting[] {
   const found: Meeting[] = [];
   for (const m of asked.values()) {
     const buffer = m.first === m.second ? {} : { buffer: m.buffer.id };
-    const seen = new Set<BufferId>();
-    for (const d of dependencesOf(nest, [m.first, m.second], { ...buffer, carriedBy: loop.var.id })) {
-      if (seen.has(d.source.buffer.id)) continue;
-      seen.add(d.source.buffer.id);
+    const except = new Set(leftOut);
+    for (const d of dependencesOf(nest, [m.first, m.second], { ...buffer, except, carriedBy: loop.var.id })) {
+      if (except.has(d.source.buffer.id)) continue;
+      except.add(d.source.buffer.id);
       found.push({ ...m, buffer: d.source.buffer, dependence: d });
     }
   }

@@ -1,8 +1,9 @@
 // Stryker's plugin for this project: runs the tests of `passes/` within Stryker's process, because a mutant then costs the
 // milliseconds of its tests instead of the seconds that a test runner takes to start, and leaves texts for people alone.
+import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { Script } from "node:vm";
 import { build } from "esbuild";
@@ -34,9 +35,17 @@ const withOwnUrl = ({ path }) => ({
   loader: "ts",
 });
 
+/** Whether a mutant is of a sample of so many in a hundred; the same ones each time, whatever else is mutated. */
+export function isSampled({ fileName, mutatorName, replacement, location }, percent) {
+  const width = location.end.column - location.start.column;
+  const key = [basename(fileName), mutatorName, replacement, location.start.column, width].join("\n");
+  return createHash("sha256").update(key).digest().readUInt32LE() % 100_000 < percent * 1000;
+}
+
 class InProcessRunner {
   constructor(options) {
     this.files = options.inProcess.testFiles;
+    this.percent = options.inProcess.percent ?? 100;
     this.root = process.cwd();
     this.durations = new Map();
     /** How many mutants each test has killed: what has killed before kills again. */
@@ -82,6 +91,7 @@ class InProcessRunner {
   }
 
   async mutantRun({ activeMutant, mutantActivation, testFilter, hitLimit }) {
+    if (!isSampled(activeMutant, this.percent)) return { status: "error", errorMessage: "not of the sample" };
     const fresh = mutantActivation === "static";
     let result = await this.attempt(activeMutant.id, testFilter, hitLimit, fresh);
     if (!fresh && result.status === "killed" && (await this.isSpoilt(result.killedBy[0])))

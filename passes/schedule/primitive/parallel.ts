@@ -6,7 +6,7 @@ import { mapBodies, mapChildStmts } from "../../../ir/loop/traverse.ts";
 import type { BufferId } from "../../../ir/support/ids.ts";
 import { carries } from "../../lower/compact-buffers.ts";
 import { meetsAtomically } from "../atomics.ts";
-import { carriedMeetings } from "../dependences.ts";
+import { confirmed, openMeetings } from "../dependences.ts";
 import { describeMeeting, loopsIn, type Meeting, nestOf, storesTheSame } from "../legality.ts";
 import { definePrimitive, type LoopRef, remembered, type Violation } from "../primitive.ts";
 import { funcOfLoop, loopOf, loopsOutside } from "../rebuild.ts";
@@ -51,13 +51,13 @@ interface Sharing {
 export const iterationsShare = remembered((program: Program, ref: LoopRef): Sharing => {
   const loop = loopOf(program, ref);
   const nest = nestOf(loop, loopsOutside(program, ref));
+  const open = openMeetings(nest, loop);
   const own = new Map<BufferId, Buffer>();
-  for (const m of carriedMeetings(nest, loop)) {
-    if (own.has(m.buffer.id) || storesTheSame(nest, m) || meetsAtomically(m)) continue;
-    if (!isPrivate(program, ref, m.buffer)) return { carried: m, own: [] };
-    own.set(m.buffer.id, m.buffer);
-  }
-  return { own: [...own.values()] };
+  for (const buffer of new Set(open.map((m) => m.buffer)))
+    if (isPrivate(program, ref, buffer)) own.set(buffer.id, buffer);
+  const shared = confirmed(nest, open, loop, new Set(own.keys()));
+  const carried = shared.find((m) => !storesTheSame(nest, m) && !meetsAtomically(m));
+  return carried ? { carried, own: [] } : { own: [...own.values()] };
 });
 /** Whether each iteration may have a buffer of its own: allocated outside, used only here, set before it is read. */
 function isPrivate(program: Program, ref: LoopRef, buffer: Buffer): boolean {

@@ -34,12 +34,13 @@ interface Walk {
 }
 
 const touched = new WeakMap<Stmt, ReadonlySet<BufferId>>();
-/** The buffers that a statement loads or stores anywhere within; found once for a statement. */
+/** The buffers that a statement loads or stores, or hands to a call, anywhere within; found once for a statement. */
 export function buffersOf(s: Stmt): ReadonlySet<BufferId> {
   const known = touched.get(s);
   if (known) return known;
   const found = new Set<BufferId>();
   if (s.kind === "store") found.add(s.buffer.id);
+  if (s.kind === "parallelCall") for (const b of s.buffers) found.add(b.id);
   for (const e of childExprs(s))
     visit(e, (n) => {
       if (n.kind === "load") found.add(n.buffer.id);
