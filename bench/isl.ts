@@ -4,12 +4,14 @@
  *
  *   npm run check:isl -- [--nests 10000] [--seed 1000000] [--jobs N]
  *
- * Processes of their own check some hundred seeds each: isl is native code, and what it allocates it keeps.
+ * Processes of their own check some hundred seeds each: isl is native code, and what it allocates it keeps. On few nests
+ * its numbers grow without end; a process that says nothing for a while is ended, and the next goes on behind that nest.
  */
 import { spawn } from "node:child_process";
-import { writeFileSync } from "node:fs";
+import { writeFileSync, writeSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { dirname, join } from "node:path";
+import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { checkNest, emptyTallies, type Fault, type Tallies } from "../test/passes/analysis/isl/check.ts";
@@ -17,9 +19,13 @@ import { loadIsl } from "../test/passes/analysis/isl/isl.ts";
 
 /** Seeds that one process checks. */
 const chunk = 200;
+/** So long may isl think about a nest; most take some ten milliseconds. */
+const patienceMs = 20_000;
 const self = fileURLToPath(import.meta.url);
 
+/** What a process says about one nest. */
 interface Checked {
+  readonly seed: number;
   readonly tallies: Tallies;
   readonly faults: readonly Fault[];
 }
@@ -31,15 +37,17 @@ const { values } = parseArgs({
     chunk: { type: "boolean", default: false },
   },
 });
-if (values.chunk) process.stdout.write(JSON.stringify(checkChunk(Number(values.seed))));
+if (values.chunk) checkSeeds(Number(values.seed), Number(values.nests));
 else await checkAll(Number(values.seed), Number(values.nests), Number(values.jobs));
 
-function checkChunk(first: number): Checked {
+function checkSeeds(first: number, count: number): void {
   const isl = loadIsl();
   if (typeof isl === "string") throw new Error(isl);
-  const tallies = emptyTallies();
-  const faults = Array.from({ length: chunk }, (_, k) => checkNest(isl, first + k, tallies)).flat();
-  return { tallies, faults };
+  for (let seed = first; seed < first + count; seed++) {
+    const tallies = emptyTallies();
+    const checked: Checked = { seed, faults: checkNest(isl, seed, tallies), tallies };
+    writeSync(1, `${JSON.stringify(checked)}\n`);
+  }
 }
 
 async function checkAll(firstSeed: number, wanted: number, jobs: number): Promise<void> {
@@ -57,13 +65,15 @@ async function checkAll(firstSeed: number, wanted: number, jobs: number): Promis
   const checked = (): number => tallies.linear.nests + tallies.quasi.nests;
   const work = async (): Promise<void> => {
     while (checked() < wanted) {
-      const first = next;
-      next += chunk;
-      const found = await inProcess(first);
-      if (found === undefined) lost.push(first);
-      else {
-        addTo(tallies, found.tallies);
-        faults.push(...found.faults);
+      let first = next;
+      const end = (next += chunk);
+      while (first < end) {
+        const last = await inProcess(first, end - first, (c) => {
+          addTo(tallies, c.tallies);
+          faults.push(...c.faults);
+        });
+        if (last < end - 1) lost.push(last + 1);
+        first = last + 2;
       }
       process.stderr.write(`${checked()} of ${wanted} nests, ${faults.length} faults\n`);
     }
@@ -71,17 +81,28 @@ async function checkAll(firstSeed: number, wanted: number, jobs: number): Promis
   await Promise.all(Array.from({ length: jobs }, work));
   report({ date: new Date().toISOString(), firstSeed, seeds: next - firstSeed, faults, lost, ...tallies });
 }
-/** Checks a chunk in a process; undefined when that died. */
-function inProcess(first: number): Promise<Checked | undefined> {
-  const child = spawn(process.execPath, [...process.execArgv, self, "--chunk", "--seed", String(first)], {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  let text = "";
-  child.stdout.on("data", (part: Buffer) => {
-    text += part.toString();
+/** Checks seeds in a process; gives the last one that it checked before it ended, or was ended for its silence. */
+function inProcess(first: number, count: number, each: (c: Checked) => void): Promise<number> {
+  const child = spawn(
+    process.execPath,
+    [...process.execArgv, self, "--chunk", "--seed", String(first), "--nests", String(count)],
+    { stdio: ["ignore", "pipe", "inherit"] },
+  );
+  let last = first - 1;
+  const end = () => child.kill("SIGKILL");
+  let silence = setTimeout(end, patienceMs);
+  createInterface(child.stdout).on("line", (line) => {
+    clearTimeout(silence);
+    silence = setTimeout(end, patienceMs);
+    const c = JSON.parse(line) as Checked;
+    last = c.seed;
+    each(c);
   });
   return new Promise((resolve) => {
-    child.on("close", (status) => resolve(status === 0 ? (JSON.parse(text) as Checked) : undefined));
+    child.on("close", () => {
+      clearTimeout(silence);
+      resolve(last);
+    });
   });
 }
 function addTo(sum: Tallies, more: Tallies): void {
@@ -94,7 +115,7 @@ interface Result extends Tallies {
   /** How many seeds were tried; some nests isl gives up on. */
   readonly seeds: number;
   readonly faults: readonly Fault[];
-  /** First seeds of processes that died. */
+  /** Seeds of nests on which isl did not come to an end. */
   readonly lost: readonly number[];
 }
 function report(result: Result): void {
@@ -108,6 +129,6 @@ function report(result: Result): void {
     );
   }
   for (const f of result.faults) process.stdout.write(`seed ${f.seed}: ${f.what}\n`);
-  process.stdout.write(`${result.faults.length} faults, ${result.lost.length} processes lost\n`);
+  process.stdout.write(`${result.faults.length} faults; isl did not end on ${result.lost.length} nests\n`);
   process.exitCode = result.faults.length === 0 ? 0 : 1;
 }

@@ -19,9 +19,15 @@ const resultsFile = join(root, "bench/results/mutation.json");
 
 /** Recipes are judged by their speed, and what only assembles rules, names and types by the compiler. */
 const leftOut = [/^passes\/schedule\/library\//, /^passes\/schedule\/apply\.ts$/];
-/** Where the tests of each folder stand. */
+/** Where the tests of each folder stand; what schedules decide rests on the analysis, too. */
+const decided = [
+  "test/property/decisions.test.ts",
+  "test/property/legality.test.ts",
+  "test/passes/schedule/must-fail",
+  "test/passes/schedule/tensorize.test.ts",
+];
 const testFolders = {
-  "passes/analysis": ["test/passes/analysis", "test/passes/simplify"],
+  "passes/analysis": ["test/passes/analysis", "test/passes/simplify", ...decided],
   "passes/schedule": ["test/passes/schedule", "test/property"],
 };
 
@@ -45,8 +51,8 @@ const files = wanted.filter(
     (asked.includes(f) || !leftOut.some((p) => p.test(f))) &&
     !((known[f]?.percent ?? 0) >= percent),
 );
-// What compiles, calls other solvers or type-checks takes too long to be done for every mutant.
-const slow = /isl|compiled|trace-source/;
+// What compiles much, calls other solvers or type-checks takes too long to be done for every mutant.
+const slow = /isl|compiled|trace-source|schedule\/library|property\/bounds/;
 const folderOf = (file) => dirname(file).split("/").slice(0, 2).join("/");
 function testsOf(file) {
   const folders = testFolders[folderOf(file)].filter((f) => existsSync(f));

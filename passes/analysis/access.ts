@@ -28,6 +28,8 @@ export interface Access {
   readonly init: boolean;
   /** What must hold for the access to happen: predicates, conditions, select conditions, in terms of loop variables. */
   readonly conditions: readonly Expr[];
+  /** Whether a vector of conditions may leave out lanes. */
+  readonly masked: boolean;
   /** Execution order within one iteration of all common loops. */
   readonly position: number;
   /** How many of `loops` are around the allocation of the buffer: each of their iterations has its own copy. */

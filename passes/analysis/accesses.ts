@@ -31,6 +31,7 @@ interface Context {
   readonly block?: Block;
   readonly init: boolean;
   readonly conditions: readonly Expr[];
+  readonly masked: boolean;
   readonly bindings: ReadonlyMap<VarId, Expr>;
   readonly allocated: ReadonlyMap<BufferId, number>;
 }
@@ -39,6 +40,7 @@ const rootContext: Context = {
   loops: [],
   init: false,
   conditions: [],
+  masked: false,
   bindings: new Map(),
   allocated: new Map(),
 };
@@ -143,6 +145,7 @@ class Collector {
       loops: c.loops,
       init: c.init,
       conditions: c.conditions,
+      masked: c.masked,
       position: this.accesses.length,
       privateLoops: c.allocated.get(a.buffer.id) ?? 0,
       ...(c.block ? { block: c.block } : {}),
@@ -151,10 +154,11 @@ class Collector {
 }
 const isZero = (v: Expr): Expr => compare("eq", v, 0);
 const opposite = (condition: Expr): Expr => negate(condition) ?? unary("not", condition);
-const withPredicate = (c: Context, predicate: Expr | undefined): Context =>
-  predicate && predicate.dtype.lanes === 1
-    ? { ...c, conditions: [...c.conditions, substitute(predicate, c.bindings)] }
-    : c;
+function withPredicate(c: Context, predicate: Expr | undefined): Context {
+  if (!predicate) return c;
+  if (predicate.dtype.lanes > 1) return { ...c, masked: true };
+  return { ...c, conditions: [...c.conditions, substitute(predicate, c.bindings)] };
+}
 
 const associative: ReadonlySet<BinaryOp> = new Set(["add", "mul", "min", "max", "and", "or"]);
 /** The operator of `b[i] = b[i] op v` (either side; fma is add), where v does not read b. */

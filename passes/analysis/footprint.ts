@@ -3,9 +3,9 @@
  * conditions are affine, or fused and split loops in quotients and remainders; an upper bound elsewhere, which says so.
  * The loops around are in the middle of their iterations.
  */
-import { add, constantValue, index } from "../../ir/expr/build.ts";
-import { bytesOf } from "../../ir/expr/dtype.ts";
-import type { Buffer, Expr } from "../../ir/expr/expr.ts";
+import { add, binary, constantValue, index, mul } from "../../ir/expr/build.ts";
+import { bytesOf, indexType } from "../../ir/expr/dtype.ts";
+import type { Buffer, Expr, Var } from "../../ir/expr/expr.ts";
 import { freeVars, substitute } from "../../ir/expr/traverse.ts";
 import type { For, Stmt } from "../../ir/loop/program.ts";
 import type { VarId } from "../../ir/support/ids.ts";
@@ -96,14 +96,28 @@ const isEmpty = (s: Space): boolean => [...s.ranges.values()].some((r) => r.max 
 const nothing: Product = { factors: [{ dims: [0], values: { from: 0, to: -1, count: 0 } }], exact: true };
 
 function productOf(a: Access, middle: Values): Product {
-  const space = spaceOf(a.loops.slice(a.privateLoops), middleOf(a.loops.slice(0, a.privateLoops), middle));
-  if (isEmpty(space)) return space.exact ? nothing : { ...nothing, exact: false };
-  const indices = a.indices.length > 0 ? a.indices : undefined;
+  const scalar = spaceOf(a.loops.slice(a.privateLoops), middleOf(a.loops.slice(0, a.privateLoops), middle));
+  if (isEmpty(scalar)) return scalar.exact ? nothing : { ...nothing, exact: false };
+  const lanes = Math.max(1, ...a.indices.map((e) => e.dtype.lanes));
+  const ranges = lanes === 1 ? scalar.ranges : new Map(scalar.ranges).set(lane.id, { min: 0, max: lanes - 1 });
+  const indices = a.indices.map(acrossLanes);
+  const understood = !a.masked && indices.every((e) => e !== undefined);
   return tuplesIn(
-    space,
-    a.buffer.shape.map((n, k) => ({ expr: indices?.[k], most: constantValue(n) })),
+    { ...scalar, ranges, exact: scalar.exact && understood },
+    a.buffer.shape.map((n, k) => ({ expr: indices[k], most: constantValue(n) })),
     a.conditions,
   );
+}
+/** The place in a vector, which runs like a loop within the others. */
+const lane: Var = { kind: "var", name: "lane", id: -1 as VarId, dtype: indexType };
+/** What a vector of indices holds at `lane`; undefined where that is more than sums of steps. */
+function acrossLanes(e: Expr): Expr | undefined {
+  if (e.dtype.lanes === 1) return e;
+  if (e.kind === "broadcast") return e.value;
+  if (e.kind === "ramp") return add(e.base, mul(e.stride, lane));
+  if (e.kind !== "binary") return undefined;
+  const [a, b] = [acrossLanes(e.a), acrossLanes(e.b)];
+  return a && b && binary(e.op, a, b);
 }
 /** One dimension of tuples; without an expression, or where that is not understood, anything from 0 to below `most`. */
 interface Dimension {

@@ -105,6 +105,7 @@ function spelled(e: object): string {
 }
 function spelledValue(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value);
+  if (typeof value === "number") return describe(value);
   if (typeof value !== "object" || value === null) return String(value);
   if (Array.isArray(value)) return `[${value.map(spelledValue).join()}]`;
   return "kind" in value ? keyOf(value as Expr) : spelled(value);

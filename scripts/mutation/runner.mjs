@@ -35,11 +35,14 @@ const withOwnUrl = ({ path }) => ({
   loader: "ts",
 });
 
-/** Whether a mutant is of a sample of so many in a hundred; the same ones each time, whatever else is mutated. */
-export function isSampled({ fileName, mutatorName, replacement, location }, percent) {
-  const width = location.end.column - location.start.column;
-  const key = [basename(fileName), mutatorName, replacement, location.start.column, width].join("\n");
-  return createHash("sha256").update(key).digest().readUInt32LE() % 100_000 < percent * 1000;
+/**
+ * Whether a mutant is of a sample of so many in a hundred; the same ones each time, whatever else is mutated. Stryker
+ * counts columns from 0 for runners and from 1 in results.
+ */
+export function isSampled({ fileName, mutatorName, replacement, location }, percent, firstColumn = 1) {
+  const { start, end } = location;
+  const key = [basename(fileName), mutatorName, replacement, start.column - firstColumn, end.column - start.column];
+  return createHash("sha256").update(key.join("\n")).digest().readUInt32LE() % 100_000 < percent * 1000;
 }
 
 class InProcessRunner {
@@ -91,7 +94,7 @@ class InProcessRunner {
   }
 
   async mutantRun({ activeMutant, mutantActivation, testFilter, hitLimit }) {
-    if (!isSampled(activeMutant, this.percent)) return { status: "error", errorMessage: "not of the sample" };
+    if (!isSampled(activeMutant, this.percent, 0)) return { status: "error", errorMessage: "not of the sample" };
     const fresh = mutantActivation === "static";
     let result = await this.attempt(activeMutant.id, testFilter, hitLimit, fresh);
     if (!fresh && result.status === "killed" && (await this.isSpoilt(result.killedBy[0])))

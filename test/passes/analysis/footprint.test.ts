@@ -93,6 +93,27 @@ describe("footprints", () => {
     expect(of(p("0"), "i")).toEqual({ A: "0" });
     expect(of(p("n"), "i")).toEqual({ A: "~8" });
   });
+  const vectors: readonly (readonly [string, string])[] = [
+    ["broadcast(i, 4), ramp(0, 1, 4)", "32"],
+    ["ramp(i, 1, 4), ramp(0, 1, 4)", "32"],
+    ["ramp(i, 1, 4), broadcast(5, 4)", "11"],
+    ["broadcast(0, 4), ramp(i * 4, 2, 4) + broadcast(i, 4)", "32"],
+    ["ramp(i * 4, 1, 4) // broadcast(2, 4), broadcast(1, 4)", "16"],
+    ["shuffle([ramp(0, 1, 4)], [3, 1, 2, 0]), broadcast(i, 4)", "~512"],
+  ];
+  for (const [index, count] of vectors)
+    test(`of the vector A[${index}]`, () => {
+      const p = parseProgram(`program p(A: float32[64, 64], B: output float32[8, 4]):
+  for i in 0..8:
+    B[broadcast(i, 4), ramp(0, 1, 4)] = A[${index}]`);
+      expect(of(p, "i")).toEqual({ A: count, B: "32" });
+    });
+  test("of vectors where lanes are masked", () => {
+    const p = parseProgram(`program p(A: float32[32], B: output float32[32]):
+  for i in 0..8:
+    B[ramp(i * 4, 1, 4)] = A[ramp(i * 4, 1, 4)] where ramp(i * 4, 1, 4) < broadcast(30, 4)`);
+    expect(of(p, "i")).toEqual({ A: "32", B: "~32" });
+  });
 });
 
 /** The loops of a program with those around each. */

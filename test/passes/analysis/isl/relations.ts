@@ -29,9 +29,6 @@ interface Walk {
   readonly copies: ReadonlyMap<BufferId, readonly string[]>;
 }
 
-/** Deeper than any nest of `nests.ts`: times have this many coordinates. */
-const timeLength = 20;
-
 /** All accesses, in execution order. */
 export function relationsOf(nest: RandomNest): AccessRelation[] {
   const vars = new Map<VarId, Sum>();
@@ -46,18 +43,30 @@ export function relationsOf(nest: RandomNest): AccessRelation[] {
   }
   const reader = new Reader(`[${names.join(", ")}]`);
   reader.stmt(nest.root, { loops: [], vars, constraints, time: [0], copies: new Map() });
-  return reader.found;
+  return reader.relations();
 }
 const within = (l: For, v: string, vars: Vars): string[] => [
   `${textOf(l.min, vars)} <= ${v}`,
   `${v} < ${textOf(l.min, vars)} + ${textOf(l.extent, vars)}`,
 ];
 
+interface Found extends Omit<AccessRelation, "schedule"> {
+  readonly instance: string;
+  readonly time: Walk["time"];
+}
 class Reader {
-  readonly found: AccessRelation[] = [];
+  readonly #found: Found[] = [];
   readonly #parameters: string;
   constructor(parameters: string) {
     this.#parameters = parameters;
+  }
+  /** What was found; all times get as many coordinates as the longest has. */
+  relations(): AccessRelation[] {
+    const length = Math.max(0, ...this.#found.map((f) => f.time.length));
+    return this.#found.map(({ instance, time, ...rest }) => {
+      const whole = [...time, ...new Array<number>(length - time.length).fill(0)].join(", ");
+      return { ...rest, schedule: `${this.#parameters} -> { ${instance} -> [${whole}] }` };
+    });
   }
 
   stmt(s: Stmt, w: Walk): void {
@@ -134,16 +143,16 @@ class Reader {
     this.#add(s, s, true, { ...w, time: [...w.time, 0, k] });
   }
   #add(stmt: Stmt, at: Load | Store, write: boolean, w: Walk): void {
-    const instance = `S${this.found.length}[${w.loops.map((l) => `i${l.var.id}`).join(", ")}]`;
+    const instance = `S${this.#found.length}[${w.loops.map((l) => `i${l.var.id}`).join(", ")}]`;
     const element = [...(w.copies.get(at.buffer.id) ?? []), ...at.indices.map((e) => textOf(e, w.vars))].join(", ");
     const domain = w.constraints.length > 0 ? ` : ${w.constraints.map((c) => `(${c})`).join(" and ")}` : "";
-    const time = [...w.time, ...new Array(timeLength - w.time.length).fill(0)].join(", ");
-    this.found.push({
+    this.#found.push({
       stmt,
       buffer: at.buffer.id,
       write,
       access: `${this.#parameters} -> { ${instance} -> B${at.buffer.id}[${element}]${domain} }`,
-      schedule: `${this.#parameters} -> { ${instance} -> [${time}] }`,
+      instance,
+      time: w.time,
       loops: w.loops,
       prefix: (n) => {
         const outer = w.loops.slice(0, n).map((l) => `i${l.var.id}`);
