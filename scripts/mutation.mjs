@@ -96,7 +96,7 @@ function run(batch) {
     ignorePatterns: ["bench/**", "!bench/package.json", "dist", "build", "native/addon/build", "docs"],
     logLevel: "error",
     allowConsoleColors: false,
-    tempDirName: join(tmpdir(), "tilewright-mutation"),
+    tempDirName: join(tmpdir(), `tilewright-mutation-${process.pid}`),
     cleanTempDir: "always",
     allowEmpty: true,
   }).runMutationTest();
