@@ -54,8 +54,8 @@ function failure(error: unknown, path: string, file: string): unknown {
   const at = placeIn(error, file);
   return new InputError("script/failed", `${path}${at ? `:${at}` : ""}: ${error.name}: ${error.message}`, { path, at });
 }
-/** `line:column` of the innermost frame in a file. */
+/** The line of the innermost frame in a file; without types its columns are others. */
 export function placeIn(error: Error, file: string): string | undefined {
   const frame = error.stack?.split("\n").find((l) => l.includes(file) && /:\d+:\d+\)?$/.test(l));
-  return frame ? /(\d+:\d+)\)?$/.exec(frame)?.[1] : undefined;
+  return frame ? /(\d+):\d+\)?$/.exec(frame)?.[1] : undefined;
 }
