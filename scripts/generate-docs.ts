@@ -119,7 +119,7 @@ function refusalOf(name: string, e: PrimitiveExample): string {
 }
 
 const doors: Readonly<Record<string, readonly string[]>> = {
-  tilewright: ["compute", "placeholder", "reduceAxis", "schedule", "sum", "where"],
+  tilewright: ["compute", "indexMap", "placeholder", "reduceAxis", "schedule", "sum", "where"],
   "tilewright/passes": ["fmaOuterProduct"],
 };
 function importsFor(code: string): string {

@@ -2,7 +2,7 @@
  * Examples for the pages of primitives: for each one, a program, steps that are applied, and steps of which the last one
  * is refused. The pages show the text between the braces, so it is what a reader would write.
  */
-import { compute, placeholder, reduceAxis, type Schedule, schedule, sum, where } from "tilewright";
+import { compute, indexMap, placeholder, reduceAxis, type Schedule, schedule, sum, where } from "tilewright";
 import { fmaOuterProduct } from "../passes/schedule/library/intrinsics.ts";
 
 /** Programs by name; each ends in a schedule of it. */
@@ -233,12 +233,8 @@ export const examples: Readonly<Record<string, PrimitiveExample>> = {
   transformLayout: {
     program: "chain",
     run(s) {
-      const dims = [
-        { axis: 1, divisor: 8 },
-        { axis: 0, divisor: 1 },
-        { axis: 1, divisor: 1, modulus: 8 },
-      ];
-      s.transformLayout(s.block("B"), "B", dims);
+      const inBlocks = indexMap((i, j) => [j.floordiv(8), i, j.floormod(8)]);
+      s.transformLayout(s.block("B"), "B", inBlocks);
     },
     refused(s) {
       s.transformLayout(s.block("B"), "B", [{ axis: 0, divisor: 1 }]);

@@ -2,9 +2,10 @@
  * Writing computations by hand: placeholders, tensor expressions, a schedule, a native function. The same builder and
  * primitives that networks are compiled with.
  */
-import { binary, cast, compare, constant, select, unary } from "../ir/expr/build.ts";
+import { binary, cast, compare, constant, constantValue, select, unary, variable } from "../ir/expr/build.ts";
 import { dtype, type ScalarType } from "../ir/expr/dtype.ts";
-import type { BinaryOp, CompareOp, Expr, UnaryOp } from "../ir/expr/expr.ts";
+import type { BinaryOp, CompareOp, Expr, UnaryOp, Var } from "../ir/expr/expr.ts";
+import type { LayoutDim } from "../ir/graph/layout.ts";
 import type { Combiner } from "../ir/loop/combine.ts";
 import {
   ComputeBuilder,
@@ -240,6 +241,42 @@ export const where = (condition: Scalar, then: Scalar, otherwise: Operand): Scal
     const t = then.node(e);
     return select(condition.node(e), t, operand(otherwise, e, t));
   });
+
+/**
+ * The dimensions of `transformLayout` from an index map: for each new dimension, which element of the old ones stands
+ * there. `indexMap((i, j) => [j.floordiv(8), i, j.floormod(8)])` stores columns in blocks of 8. Each result is an axis, or
+ * quotients and remainders of one by constants.
+ * @throws UsageError `layout/index-map` for any other result, with its place
+ */
+export function indexMap(map: (...axes: Scalar[]) => readonly Operand[]): LayoutDim[] {
+  const ids = new IdSource();
+  const axes = Array.from({ length: map.length }, (_, k) => variable(ids, `axis ${k}`));
+  const e = new Elaboration();
+  return map(...axes.map((a) => new Scalar(() => a))).map((result, k) => {
+    const expr = typeof result === "number" ? constant(axes[0]?.dtype ?? dtype("int64"), result) : result.node(e);
+    const dim = layoutDimOf(expr, axes);
+    if (dim) return dim;
+    throw new UsageError(
+      "layout/index-map",
+      `dimension ${k} of the index map is no axis, and no quotient or remainder of one by a positive constant`,
+    );
+  });
+}
+function layoutDimOf(e: Expr, axes: readonly Var[]): LayoutDim | undefined {
+  if (e.kind === "var") return axes.includes(e) ? { axis: axes.indexOf(e), divisor: 1 } : undefined;
+  const inner = e.kind === "binary" ? layoutDimOf(e.a, axes) : undefined;
+  const by = e.kind === "binary" ? constantValue(e.b) : undefined;
+  if (e.kind !== "binary" || !inner || by === undefined || !(Number.isInteger(by) && by > 0)) return undefined;
+  const { modulus, ...rest } = inner;
+  if (e.op === "floordiv" || e.op === "div") {
+    // (x % m) // d is (x // d) % (m / d) where d divides m.
+    if (modulus !== undefined && modulus % by !== 0) return undefined;
+    return { ...rest, divisor: inner.divisor * by, ...(modulus === undefined ? {} : { modulus: modulus / by }) };
+  }
+  if (e.op !== "floormod" && e.op !== "mod") return undefined;
+  if (modulus === undefined || modulus % by === 0) return { ...rest, modulus: by };
+  return by % modulus === 0 ? inner : undefined;
+}
 
 /** Turns definitions into stages of one function; ids count up from 1 in order of first use. */
 class Elaboration {

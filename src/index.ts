@@ -27,6 +27,7 @@ export {
   combiner,
   compute,
   computeTogether,
+  indexMap,
   placeholder,
   programOf,
   reduce,

@@ -16,7 +16,7 @@ export interface TransformLayoutArgs {
   readonly block: BlockRef;
   /** Name of a buffer the block reads or writes. */
   readonly buffer: string;
-  /** The new dimensions, in terms of the buffer's present ones. */
+  /** The new dimensions, in terms of the buffer's present ones; `indexMap` writes them as a function. */
   readonly dims: readonly LayoutDim[];
 }
 const rules = {
@@ -42,7 +42,12 @@ function plan(program: Program, args: TransformLayoutArgs): Plan | Refusal {
   if (!path || block?.kind !== "block") return { rule: "found", because: `there is no block ${at.name}`, at };
   const buffer = bufferNamed(block, args.buffer, "store") ?? bufferNamed(block, args.buffer, "load");
   if (!buffer) return { rule: "uses-buffer", because: `${block.name} does not use ${args.buffer}`, at };
-  if (roleOf(path.func, buffer.id)) return { rule: "not-parameter", because: `${buffer.name} is a parameter`, at };
+  const role = roleOf(path.func, buffer.id);
+  if (role) {
+    const copy = role === "output" ? "cacheWrite" : "cacheRead";
+    const instead = `callers know how it lies: ${copy} it, and lay out the copy`;
+    return { rule: "not-parameter", because: `${buffer.name} is a parameter`, instead, at };
+  }
   const shape = buffer.shape.map(constantValue);
   if (!shape.every((n) => n !== undefined))
     return { rule: "static-shape", because: `a dimension of ${buffer.name} is not constant`, at };
