@@ -97,7 +97,8 @@ function kindOf(source: Access, sink: Access): Dependence["kind"] {
  */
 function isReduction(x: Access, y: Access): boolean {
   if (x.init || y.init || x.block !== y.block) return false;
-  const sameElement = x.indices.length > 0 && x.indices.every((e, k) => sameExpr(e, y.indices[k]!));
+  const rank = x.indices.length;
+  const sameElement = rank > 0 && rank === y.indices.length && x.indices.every((e, k) => sameExpr(e, y.indices[k]!));
   if (!sameElement) return false;
   if (x.kind === "update" && y.kind === "update") return x.op === y.op;
   return x.block?.iterVars.some((v) => v.kind === "reduction") ?? false;

@@ -21,6 +21,7 @@ import { evaluateExpr } from "../../../ir/interp/interpret.ts";
 import { allocate, block, forLoop, ifThen, iterVar, seq, store } from "../../../ir/loop/build.ts";
 import type { For, Stmt } from "../../../ir/loop/program.ts";
 import { IdSource, type VarId } from "../../../ir/support/ids.ts";
+import { parseProgram } from "../../../ir/text/parser.ts";
 import type { Access } from "../../../passes/analysis/access.ts";
 import { accessesIn } from "../../../passes/analysis/accesses.ts";
 import { carriedBy, type Dependence, dependences, permutationLegal } from "../../../passes/analysis/dependence.ts";
@@ -233,6 +234,48 @@ describe("dependences", () => {
     const body = seq([store(t, [j], load(a, [j])), store(a, [add(i, 40)], load(t, [floormod(add(j, 1), 8)]))]);
     const inside = forLoop(i, 8, allocate(t, forLoop(j, 8, body)));
     expect(dependences(inside).some((d) => d.source.buffer === t && d.directions[0] !== "=")).toBe(false);
+  });
+
+  const textual = (...lines: string[]): Stmt =>
+    parseProgram(["program p(A: float32[8], T: int64[8], C: output float32[8]):", ...lines].join("\n  ")).functions[0]!
+      .body;
+
+  it("takes updates by different operators for no reduction", () => {
+    const updates = (op: string) =>
+      textual(
+        "for i in 0..8:",
+        "  for k in 0..4:",
+        "    block C(v: spatial 8 = i, w: reduction 4 = k):",
+        "      reads C[v], A[v]",
+        "      writes C[v]",
+        "      C[v] = C[v] + A[v]",
+        `      C[v] = ${op}`,
+      );
+    const between = (s: Stmt) => dependences(s).filter((d) => d.source.stmt !== d.sink.stmt);
+    expect(between(updates("C[v] + 1.0")).every((d) => d.reduction)).toBe(true);
+    const mixed = between(updates("max(C[v], 1.0)"));
+    expect(mixed.length).toBeGreaterThan(0);
+    expect(mixed.some((d) => d.reduction)).toBe(false);
+  });
+
+  it("assumes that calls touch all of their buffers", () => {
+    const calls = textual("for i in 0..8:", "  C[i] = A[i]", "  parallel call f(C) over 4");
+    expect(carriedBy(calls as For).map((d) => d.exact)).not.toContain(true);
+    expect(carriedBy(calls as For).length).toBeGreaterThan(0);
+  });
+
+  it("trusts spatial variables where data says which element, unless instances run in order", () => {
+    const scatter = (kind: string) =>
+      textual(
+        "for i in 0..8:",
+        "  for j in 0..8:",
+        `    block C(v: spatial 8 = i, w: ${kind} 8 = j):`,
+        "      reads T[v]",
+        "      writes C[0..8]",
+        "      C[T[v]] = A[w]",
+      ) as For;
+    expect(carriedBy(scatter("spatial")).length).toBe(0);
+    expect(carriedBy(scatter("ordered")).length).toBeGreaterThan(0);
   });
 
   it("assumes a dependence where indices are data", () => {

@@ -44,6 +44,31 @@ const dead = (step: (s: Schedule, loop: LoopRef, block: BlockRef) => unknown): R
   },
   at: undefined,
 });
+/** Two blocks, one after the other. */
+const twoBlocks = (place: string) =>
+  text(
+    "A: int32[8], B: output int32[8], C: output int32[8]",
+    "for i in 0..8:",
+    "  block C(u: spatial 8 = i):",
+    "    reads A[u]",
+    "    writes C[u]",
+    "    C[u] = A[u]",
+    "  block B(v: spatial 8 = i):",
+    "    reads A[v]",
+    `    writes ${place}`,
+    `    ${place} = A[v]`,
+  );
+/** A block that writes two buffers. */
+const twoBuffers = (place: string) =>
+  text(
+    "A: int32[8], B: output int32[8], C: output int32[8]",
+    "for i in 0..8:",
+    "  block B(v: spatial 8 = i):",
+    "    reads A[v]",
+    `    writes C[v], B[${place}]`,
+    "    C[v] = A[v]",
+    `    B[${place}] = A[v]`,
+  );
 const overlapping = (step: (s: Schedule) => unknown): Refused => ({ program: () => folded(8), steps: step, at: "B" });
 
 /** T holds A in another order, by a remainder; what follows reads T. */
@@ -203,6 +228,18 @@ export const fixtures: Record<string, Refused> = {
         "    B[7 - v] = A[v]",
       ),
     },
+  },
+  "unroll/spatial-writes-overlap: the second of two blocks": {
+    program: twoBlocks("B[0]"),
+    steps: (s) => s.unroll(s.loop("i")),
+    at: "B",
+    twin: { program: twoBlocks("B[v]") },
+  },
+  "unroll/spatial-writes-overlap: the second of two buffers": {
+    program: twoBuffers("0"),
+    steps: (s) => s.unroll(s.loop("i")),
+    at: "B",
+    twin: { program: twoBuffers("v") },
   },
   "unroll/spatial-writes-overlap: a neighbour is read": {
     program: text(
