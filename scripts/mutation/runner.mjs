@@ -152,6 +152,7 @@ const texts = {
     const node = path.node;
     if (node.type !== "StringLiteral" && node.type !== "TemplateLiteral") return undefined;
     for (let p = path.parentPath; p; p = p.parentPath) {
+      if (p.isVariableDeclarator() && /^(r|.*R)ules$/.test(p.node.id.name)) return "documentation";
       if (p.isStatement()) return undefined;
       if (p.isCallExpression() && p.node.callee.name === "invariant") return "the text of an invariant";
       if (!p.isObjectProperty()) continue;
