@@ -193,6 +193,12 @@ export const fixtures: Record<string, Refused> = {
     steps: (s) => s.annotate(s.block("B"), "hint", Number.NaN),
     at: "B",
   },
+  "annotate/plain-value: a list that holds a truth value": {
+    program: () => scale(4, 4),
+    steps: (s) => s.annotate(s.block("B"), "hint", [1, true] as unknown as number[]),
+    at: "B",
+    twin: { steps: (s) => s.annotate(s.block("B"), "hint", [1, 2]) },
+  },
   "split/live-handle": {
     program: () => scale(8, 8),
     steps: (s) => {

@@ -73,6 +73,23 @@ export const fixtures: Record<string, Refused> = {
     steps: (s) => s.softwarePipeline(s.loop("i"), [0]),
     at: "i",
   },
+  "softwarePipeline/statements: storage between the statements": {
+    program: () =>
+      parseProgram(`program f(A: int32[8], C: output int32[8]):
+  for i in 0..8:
+    block D(u: spatial 8 = i):
+      reads A[u]
+      writes C[u]
+      C[u] = A[u]
+    allocate T: int32[1]
+    block C(v: spatial 8 = i):
+      reads A[v]
+      writes T[0]
+      T[0] = A[v]
+`),
+    steps: (s) => s.softwarePipeline(s.loop("i"), [0, 1]),
+    at: "i",
+  },
   "softwarePipeline/whole-stages": {
     program: () => tiles(4),
     steps: (s) => s.softwarePipeline(s.loop("i"), [1, 1, 2]),

@@ -72,6 +72,17 @@ export const fixtures: Record<string, Refused> = {
     steps: (s) => s.tensorize(s.loop("i"), { ...vnniDot, meaning: "nothing" }),
     at: "i",
   },
+  "tensorize/valid-meaning: a program without a nest": {
+    program: () => scale(4, 4),
+    steps: (s) =>
+      s.tensorize(s.loop("i"), { ...vnniDot, meaning: "program p(A: output float32[4]):\n  A[0] = 1.0\n  A[1] = 2.0" }),
+    at: "i",
+  },
+  "tensorize/store-nest: a block that holds no loop": {
+    program: () => scale(4, 4),
+    steps: (s) => s.tensorize(s.block("B"), fmaOuterProduct(4)),
+    at: "B",
+  },
   "tensorize/matches-meaning": {
     program: () => scale(4, 4),
     steps: (s) => s.tensorize(s.loop("i"), fmaOuterProduct(4, 4)),
