@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { allocAligned, hostCpu, llvmVersion } from "../../native/addon.ts";
 
-const resultsPath = join(dirname(dirname(fileURLToPath(import.meta.url))), "results", "examples.json");
+const resultsFolder = join(dirname(dirname(fileURLToPath(import.meta.url))), "results");
 
 /** A float32 array on its own pages. */
 export function floats(length: number, value: (i: number) => number = () => 0): Float32Array {
@@ -72,8 +72,9 @@ export function worstDifference(a: ArrayLike<number>, b: ArrayLike<number>): num
   return worst;
 }
 
-/** Puts one bench's figures into bench/results/examples.json, beside those of the others. */
-export function keepResults(name: string, figures: object): void {
+/** Puts one bench's figures into a file of bench/results, beside those of the others in it. */
+export function keepResults(name: string, figures: object, file = "examples"): void {
+  const resultsPath = join(resultsFolder, `${file}.json`);
   const old = existsSync(resultsPath) ? JSON.parse(readFileSync(resultsPath, "utf8")) : {};
   const machine = { processor: cpus()[0]?.model.trim(), llvmCpu: hostCpu().name, cores: cpus().length };
   const versions = { node: process.version, llvm: llvmVersion() };
