@@ -2,8 +2,10 @@
  * Addresses. An index is split into Σ coefficient·atom + constant; the sum is built from the outermost atoms inwards, so
  * that each partial sum lands in front of the loop it does not depend on, and the constant becomes a displacement.
  */
+import { constantValue } from "../../ir/expr/build.ts";
 import { bytesOf } from "../../ir/expr/dtype.ts";
 import type { Buffer, Expr } from "../../ir/expr/expr.ts";
+import { UnsupportedError } from "../../ir/support/errors.ts";
 import { linearForm } from "../../passes/lower/linear.ts";
 import { bindingOf, type FunctionContext } from "./function-context.ts";
 import { memoryType } from "./types.ts";
@@ -81,4 +83,12 @@ export function commonAlignment(alignment: number, bytes: number): number {
   let result = alignment;
   while (result > 1 && bytes % result !== 0) result /= 2;
   return result;
+}
+
+/** Elements of a buffer, when they are a constant number. */
+export function constantCount(b: Buffer): number {
+  const counts = b.shape.map((e: Expr) => constantValue(e));
+  if (counts.some((c) => c === undefined))
+    throw new UnsupportedError("codegen/symbolic-allocation", `${b.name} has a symbolic shape; only parameters may`);
+  return counts.reduce<number>((n, c) => n * c!, 1);
 }

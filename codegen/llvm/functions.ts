@@ -4,10 +4,11 @@ import type { Expr } from "../../ir/expr/expr.ts";
 import type { Param, PrimFunc, Stmt } from "../../ir/loop/program.ts";
 import { visitStmt } from "../../ir/loop/traverse.ts";
 import type { BufferId, VarId } from "../../ir/support/ids.ts";
+import { constantCount } from "./address.ts";
 import { emitExpr } from "./expressions.ts";
 import type { BodyContext, BufferBinding, Workspace } from "./function-context.ts";
 import type { ModuleWriter } from "./module.ts";
-import { constantCount, emitStmt } from "./statements.ts";
+import { emitStmt } from "./statements.ts";
 import { memoryType } from "./types.ts";
 import { FunctionWriter, literal, type Value } from "./writer.ts";
 

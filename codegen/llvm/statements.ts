@@ -1,13 +1,13 @@
 /** Writes statements. */
 import { constantValue } from "../../ir/expr/build.ts";
 import { bytesOf } from "../../ir/expr/dtype.ts";
-import type { Buffer, Expr } from "../../ir/expr/expr.ts";
+import type { Buffer } from "../../ir/expr/expr.ts";
 import type { Allocate, Evaluate, For, If, Let, ParallelCall, Stmt } from "../../ir/loop/program.ts";
 import { visitStmt } from "../../ir/loop/traverse.ts";
 import { InternalError, UnsupportedError } from "../../ir/support/errors.ts";
 import type { BufferId } from "../../ir/support/ids.ts";
 import { assertNever, invariant } from "../../ir/support/invariant.ts";
-import { elementAddress } from "./address.ts";
+import { constantCount, elementAddress } from "./address.ts";
 import { emitCheck } from "./bounds.ts";
 import { isNonNegative } from "./facts.ts";
 import { type BodyContext, bindingOf } from "./function-context.ts";
@@ -104,13 +104,6 @@ function emitIf(ctx: BodyContext, s: If): void {
   else ctx.writer.branch(condition, arm(s.then));
 }
 
-/** Elements of a buffer, when they are a constant number. */
-export function constantCount(b: Buffer): number {
-  const counts = b.shape.map((e: Expr) => constantValue(e));
-  if (counts.some((c) => c === undefined))
-    throw new UnsupportedError("codegen/symbolic-allocation", `${b.name} has a symbolic shape; only parameters may`);
-  return counts.reduce<number>((n, c) => n * c!, 1);
-}
 function emitAllocate(ctx: BodyContext, s: Allocate): void {
   const { buffer } = s;
   if (!ctx.buffers.has(buffer.id)) {

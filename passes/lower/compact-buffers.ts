@@ -6,7 +6,7 @@
  */
 import { constantValue, index } from "../../ir/expr/build.ts";
 import { bytesOf } from "../../ir/expr/dtype.ts";
-import type { Buffer, Expr, Scope } from "../../ir/expr/expr.ts";
+import type { Buffer, Expr } from "../../ir/expr/expr.ts";
 import { freeVars } from "../../ir/expr/traverse.ts";
 import { allocate, seq } from "../../ir/loop/build.ts";
 import type { For, Program, Stmt } from "../../ir/loop/program.ts";
@@ -189,7 +189,7 @@ function shrink(b: Buffer, body: Stmt, loops: readonly For[]): Stmt {
   if (!touches(body, b.id)) return body;
   const box = shrunk(b, body, loops);
   if (!box) return allocate(b, body);
-  const small: Buffer = { ...b, shape: box.shape, scope: scopeFor(b, box.shape) };
+  const small = inRegisters(b, box.shape);
   return allocate(small, rebase(body, b, small, box.dims, box.spans, loops));
 }
 /** The bounding box of the accesses within `body`: the dimensions that are kept, their spans and extents. */
@@ -228,9 +228,17 @@ function rebase(
     });
   return remapBuffer(s, { from: from.id, to, indices });
 }
-/** What is too large for registers lives on the stack. */
-function scopeFor(b: Buffer, shape: readonly Expr[]): Scope {
-  const extents = shape.map(constantValue);
+/** The shrunk buffer; what is too large for registers lives on the stack. */
+function inRegisters(b: Buffer, shape: readonly Expr[]): Buffer {
+  if (b.scope !== "register") return { ...b, shape };
+  const padded = wholeRows(b, shape);
+  const extents = padded.map(constantValue);
   const bytes = extents.reduce<number>((a, n) => a * (n ?? Number.POSITIVE_INFINITY), bytesOf(b.dtype.scalar));
-  return b.scope === "register" && bytes > registerBytes ? "stack" : b.scope;
+  return bytes > registerBytes ? { ...b, shape, scope: "stack" } : { ...b, shape: padded };
+}
+/** Rows of float32 as long as a power of two: then each begins where a register does, whatever its lanes. */
+function wholeRows(b: Buffer, shape: readonly Expr[]): readonly Expr[] {
+  const length = constantValue(shape.at(-1)!);
+  if (b.dtype.scalar !== "float32" || length === undefined || length < 3) return shape;
+  return [...shape.slice(0, -1), index(2 ** Math.ceil(Math.log2(length)))];
 }

@@ -4,8 +4,9 @@
  * on lanes become predicates; a store that all lanes combine into becomes a horizontal reduction.
  *
  * Note [Lane counts]. An extent is split into chunks of the machine's lanes for the widest element type involved, and a
- * rest of descending powers of two, so that every vector has a legal type. A non-constant extent gets a loop of chunks
- * and a serial rest.
+ * rest of descending powers of two, so that every vector has a legal type. Where machines have masks for it and all
+ * elements are float32, the rest is one vector of as many lanes as are left, in a register of more. A non-constant extent
+ * gets a loop of chunks and a serial rest.
  */
 import { add, constantValue, floordiv, index, mul, sub, variable } from "../../ir/expr/build.ts";
 import { bitsOf } from "../../ir/expr/dtype.ts";
@@ -30,8 +31,36 @@ export function vectorizeLoops(s: Stmt, vectorBits: number, ids: IdSource): Stmt
   if (inner.kind !== "for" || inner.loopKind !== "vectorized") return inner;
   // A loop around vectors already made keeps its iterations: vectors have one dimension, and atomic updates one element.
   if (holdsVectors(inner.body) || holdsAtomics(inner.body)) return { ...inner, loopKind: "serial" };
-  return vectorize(inner, nativeLanes(inner, vectorBits), ids);
+  return vectorize(
+    inner,
+    { lanes: nativeLanes(inner, vectorBits), odd: hasMasks(vectorBits) && isFloat32(inner) },
+    ids,
+  );
 }
+/** How wide vectors are, and whether those of a rest may have any number of lanes. */
+interface Widths {
+  readonly lanes: number;
+  readonly odd: boolean;
+}
+/** AVX and AVX-512 load and store any lanes of float32. */
+const hasMasks = (vectorBits: number): boolean => vectorBits >= 256;
+/** Whether all elements that a loop computes with are float32. */
+function isFloat32(loop: For): boolean {
+  let only = true;
+  visitStmt(loop.body, (s) => {
+    if (s.kind === "store") only &&= s.buffer.dtype.scalar === "float32";
+    else if (s.kind !== "for" && s.kind !== "seq") only = false;
+    return only;
+  });
+  visitExprs(loop.body, (e) =>
+    visit(e, (n) => {
+      only &&= plain.has(n.kind) && (n.dtype.scalar === "float32" || n.dtype.scalar === "int64");
+      return only && n.kind !== "load";
+    }),
+  );
+  return only;
+}
+const plain: ReadonlySet<Expr["kind"]> = new Set(["const", "var", "load", "binary", "unary", "call"]);
 function holdsAtomics(s: Stmt): boolean {
   let found = false;
   visitStmt(s, (n) => {
@@ -71,7 +100,7 @@ function nativeLanes(loop: For, vectorBits: number): number {
   return Math.max(1, Math.floor(vectorBits / bits));
 }
 
-function vectorize(loop: For, lanes: number, ids: IdSource): Stmt {
+function vectorize(loop: For, { lanes, odd }: Widths, ids: IdSource): Stmt {
   const extent = constantValue(loop.extent);
   if (extent === undefined) return dynamicExtent(loop, lanes, ids);
   if (extent <= 0) return emptyStmt;
@@ -82,7 +111,8 @@ function vectorize(loop: For, lanes: number, ids: IdSource): Stmt {
   else if (whole > maxInlineChunks) chunks.push(chunkLoop(loop, lanes, index(whole), ids));
   let start = reduced || whole > maxInlineChunks ? whole * lanes : 0;
   while (start < extent) {
-    const width = Math.min(lanes, 2 ** Math.floor(Math.log2(extent - start)));
+    const left = extent - start;
+    const width = Math.min(lanes, odd ? left : 2 ** Math.floor(Math.log2(left)));
     const body = start === 0 ? loop.body : renameLocals(loop.body, ids);
     chunks.push(vectorizeChunk(loop, body, add(loop.min, start), width, ids));
     start += width;
