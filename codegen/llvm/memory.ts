@@ -58,72 +58,12 @@ function loadAt(ctx: FunctionContext, buffer: Buffer, a: Address, t: DType): Val
   const known = ctx.writer.recall(buffer.id, key);
   if (known) return known;
   const { metadata } = bindingOf(ctx, buffer.id, buffer.name);
-  const raw = isOdd(buffer, a, t)
-    ? loadOdd(ctx, buffer, a, t)
-    : ctx.writer.effect(`load ${memoryType(t)}, ptr ${a.pointer.ref}, align ${alignmentOf(a, t)}${metadata}`);
+  const raw = ctx.writer.effect(`load ${memoryType(t)}, ptr ${a.pointer.ref}, align ${alignmentOf(a, t)}${metadata}`);
   const value = fromMemory(ctx, raw, t);
   ctx.writer.remember(key, { buffer: buffer.id, base: a.base, first: a.first, lanes: t.lanes, value });
   return value;
 }
 
-// Note [Odd vectors]
-// LLVM computes with vectors of any number of lanes in registers of more, but loads and stores them in pieces, a power of
-// two each. A mask of constants over the whole register does it at once. What lives in registers must not be masked, or
-// it goes to memory: there the whole register is read and written, its other lanes with what they held.
-const isOdd = (b: Buffer, a: Address, t: DType): boolean =>
-  (t.lanes & (t.lanes - 1)) !== 0 && (b.scope !== "register" || standsAlone(b, a, roundedUp(t)));
-/** Whether the vector is all that a register of the buffer holds. */
-const standsAlone = (b: Buffer, a: Address, whole: DType): boolean =>
-  alignmentOf(a, whole) >= bytesOf(whole.scalar) * whole.lanes && constantCount(b) % whole.lanes === 0;
-const roundedUp = (t: DType): DType => withLanes(t, 2 ** Math.ceil(Math.log2(t.lanes)));
-const firstLanes = (n: number, of: number): string =>
-  `<${Array.from({ length: of }, (_, k) => `i1 ${k < n}`).join(", ")}>`;
-/** The lanes of a shuffle: the first `of`, then nothing. */
-const lanesUpTo = (n: number, of: number): string =>
-  `<${n} x i32> <${Array.from({ length: n }, (_, k) => `i32 ${k < of ? k : "poison"}`).join(", ")}>`;
-
-function loadOdd(ctx: FunctionContext, b: Buffer, a: Address, t: DType): Value {
-  const raw = loadWhole(ctx, b, a, t);
-  const type = memoryType(roundedUp(t));
-  return ctx.writer.pure(`shufflevector ${type} ${raw.ref}, ${type} poison, ${lanesUpTo(t.lanes, t.lanes)}`);
-}
-/** The register that holds a vector; of memory only its own lanes. */
-function loadWhole(ctx: FunctionContext, b: Buffer, a: Address, t: DType): Value {
-  const whole = roundedUp(t);
-  const type = memoryType(whole);
-  const { metadata } = bindingOf(ctx, b.id, b.name);
-  if (b.scope === "register")
-    return ctx.writer.effect(`load ${type}, ptr ${a.pointer.ref}, align ${alignmentOf(a, whole)}${metadata}`);
-  const mask = vectorOf("i1", whole.lanes);
-  const types = ["ptr", "i32 immarg", mask, type];
-  const callee = ctx.module.declare(`llvm.masked.load.${intrinsicSuffix(type)}.p0`, type, types);
-  return ctx.writer.effect(
-    `call ${type} ${callee}(ptr ${a.pointer.ref}, i32 ${alignmentOf(a, t)}, ` +
-      `${mask} ${firstLanes(t.lanes, whole.lanes)}, ${type} poison)${metadata}`,
-  );
-}
-function storeOdd(ctx: FunctionContext, b: Buffer, a: Address, t: DType, raw: Value): void {
-  const whole = roundedUp(t);
-  const [type, mask, own] = [memoryType(whole), vectorOf("i1", whole.lanes), memoryType(t)];
-  const { metadata } = bindingOf(ctx, b.id, b.name);
-  const wide = ctx.writer.pure(`shufflevector ${own} ${raw.ref}, ${own} poison, ${lanesUpTo(whole.lanes, t.lanes)}`);
-  if (b.scope === "register") {
-    const old = loadWhole(ctx, b, a, t);
-    const both = ctx.writer.pure(
-      `select ${mask} ${firstLanes(t.lanes, whole.lanes)}, ${type} ${wide.ref}, ${type} ${old.ref}`,
-    );
-    ctx.writer.instruction(
-      `store ${type} ${both.ref}, ptr ${a.pointer.ref}, align ${alignmentOf(a, whole)}${metadata}`,
-    );
-    return;
-  }
-  const types = [type, "ptr", "i32 immarg", mask];
-  const callee = ctx.module.declare(`llvm.masked.store.${intrinsicSuffix(type)}.p0`, "void", types);
-  ctx.writer.instruction(
-    `call void ${callee}(${type} ${wide.ref}, ptr ${a.pointer.ref}, i32 ${alignmentOf(a, t)}, ` +
-      `${mask} ${firstLanes(t.lanes, whole.lanes)})${metadata}`,
-  );
-}
 const elementKey = (b: Buffer, a: Address, lanes: number): string => `${b.id}:${a.base}:${a.first}:${lanes}`;
 const alignmentOf = (a: Address, t: DType): number =>
   Math.max(bytesOf(t.scalar), commonAlignment(a.alignment, 2 ** 30));
@@ -161,11 +101,10 @@ function maskOf(ctx: FunctionContext, predicate: Expr, lanes: number): Value {
   return predicate.dtype.lanes === 1 ? splat(ctx, "i1", v, lanes) : v;
 }
 
-/** The lane that a predicate of constants alone holds for, where there is one and no other. */
-function onlyLane(predicate: Expr): number | undefined {
+/** The lanes that a predicate of constants alone holds for; undefined for any other. */
+function lanesOn(predicate: Expr): readonly number[] | undefined {
   if (predicate.dtype.lanes === 1 || some(predicate, (e) => e.kind === "var" || e.kind === "load")) return undefined;
-  const lanes = evaluateVector(predicate, new Map()).flatMap((v, k) => (Number(v) === 0 ? [] : [k]));
-  return lanes.length === 1 ? lanes[0] : undefined;
+  return evaluateVector(predicate, new Map()).flatMap((v, k) => (Number(v) === 0 ? [] : [k]));
 }
 
 /** The scalar index of one lane of a vector index. */
@@ -246,11 +185,9 @@ export function storeValue(ctx: FunctionContext, s: Store): void {
 function storeAt(ctx: FunctionContext, buffer: Buffer, a: Address, t: DType, value: Value, hint = ""): void {
   const { metadata } = bindingOf(ctx, buffer.id, buffer.name);
   const raw = toMemory(ctx, value, t);
-  if (isOdd(buffer, a, t)) storeOdd(ctx, buffer, a, t, raw);
-  else
-    ctx.writer.instruction(
-      `store ${memoryType(t)} ${raw.ref}, ptr ${a.pointer.ref}, align ${alignmentOf(a, t)}${metadata}${hint}`,
-    );
+  ctx.writer.instruction(
+    `store ${memoryType(t)} ${raw.ref}, ptr ${a.pointer.ref}, align ${alignmentOf(a, t)}${metadata}${hint}`,
+  );
   forgetOverlapping(ctx, buffer, a, t.lanes);
   const element = { buffer: buffer.id, base: a.base, first: a.first, lanes: t.lanes, value };
   ctx.writer.remember(elementKey(buffer, a, t.lanes), element);
@@ -269,9 +206,13 @@ function storeLanes(ctx: FunctionContext, buffer: Buffer, at: Expr, value: Value
 }
 // LLVM 22 turns a masked store of truncated elements into a store of one whole, wider element where the mask is known to
 // hold for one lane only, and writes past it (X86's reduceMaskedStoreToScalarStore).
+/** Whether a vector of a buffer begins where a register does, and ends within the buffer. */
+const isRegister = (b: Buffer, a: Address, t: DType): boolean =>
+  alignmentOf(a, t) >= bytesOf(t.scalar) * t.lanes && constantCount(b) % t.lanes === 0;
 function storeMasked(ctx: FunctionContext, s: Store, at: Expr, value: Value): void {
-  const lane = onlyLane(s.predicate!);
-  if (lane !== undefined) {
+  const on = lanesOn(s.predicate!);
+  const [lane] = on ?? [];
+  if (lane !== undefined && on?.length === 1) {
     const vector = registerType(withLanes(s.buffer.dtype, at.dtype.lanes));
     const one = ctx.writer.pure(`extractelement ${vector} ${value.ref}, i64 ${lane}`);
     storeAt(ctx, s.buffer, laneAddress(ctx, s.buffer, at, lane), s.buffer.dtype, one);
@@ -282,6 +223,17 @@ function storeMasked(ctx: FunctionContext, s: Store, at: Expr, value: Value): vo
   const [type, maskType] = [memoryType(t), vectorOf("i1", lanes)];
   const mask = maskOf(ctx, s.predicate!, lanes).ref;
   const raw = toMemory(ctx, value, t);
+  // A masked store would keep the buffer in memory. Lane 0 exists, so the whole register does, and keeps its other lanes.
+  const first = lane === 0 && s.buffer.scope === "register" && isContiguous(at);
+  const whole = first ? elementAddress(ctx, s.buffer, at.base) : undefined;
+  if (whole && isRegister(s.buffer, whole, t)) {
+    const place = `ptr ${whole.pointer.ref}, align ${alignmentOf(whole, t)}`;
+    const old = ctx.writer.effect(`load ${type}, ${place}`);
+    const both = ctx.writer.pure(`select ${maskType} ${mask}, ${type} ${raw.ref}, ${type} ${old.ref}`);
+    ctx.writer.instruction(`store ${type} ${both.ref}, ${place}`);
+    ctx.writer.forget(s.buffer.id);
+    return;
+  }
   const { metadata } = bindingOf(ctx, s.buffer.id, s.buffer.name);
   if (isContiguous(at)) {
     const a = elementAddress(ctx, s.buffer, at.base);

@@ -205,7 +205,7 @@ function matmulLayouts(graph: Graph, g: Group, s: MatmulShape, m: Machine): Grou
     right.type!.dims.length === 2 &&
     !endsNarrow(s.columns, m.lanes) &&
     // Packing at run time reads the matrix once more than a product of few rows does.
-    (right.constant !== undefined || (s.rows >= 4 && (s.columns % m.lanes !== 0 || s.depth * s.columns > 65536)));
+    (right.constant !== undefined || (s.rows >= 65 && (s.columns % m.lanes !== 0 || s.depth * s.columns > 65536)));
   if (packs) inputs.set(s.right, matmulRightLayout(s, m));
   for (const v of g.inputs) if (!inputs.has(v)) inputs.set(v, plainLayout(staticDims(graph, v).length));
   const rank = staticDims(graph, g.anchor.outputs[0]!).length;

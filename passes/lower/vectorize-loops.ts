@@ -5,10 +5,21 @@
  *
  * Note [Lane counts]. An extent is split into chunks of the machine's lanes for the widest element type involved, and a
  * rest of descending powers of two, so that every vector has a legal type. Where machines have masks for it and all
- * elements are float32, the rest is one vector of as many lanes as are left, in a register of more. A non-constant extent
- * gets a loop of chunks and a serial rest.
+ * elements are float32, the rest is one vector with its last lanes left out. A non-constant extent gets a loop of chunks
+ * and a serial rest.
  */
-import { add, constantValue, floordiv, index, mul, sub, variable } from "../../ir/expr/build.ts";
+import {
+  add,
+  broadcast,
+  compare,
+  constantValue,
+  floordiv,
+  index,
+  mul,
+  ramp,
+  sub,
+  variable,
+} from "../../ir/expr/build.ts";
 import { bitsOf } from "../../ir/expr/dtype.ts";
 import type { Expr } from "../../ir/expr/expr.ts";
 import { visit } from "../../ir/expr/traverse.ts";
@@ -33,14 +44,14 @@ export function vectorizeLoops(s: Stmt, vectorBits: number, ids: IdSource): Stmt
   if (holdsVectors(inner.body) || holdsAtomics(inner.body)) return { ...inner, loopKind: "serial" };
   return vectorize(
     inner,
-    { lanes: nativeLanes(inner, vectorBits), odd: hasMasks(vectorBits) && isFloat32(inner) },
+    { lanes: nativeLanes(inner, vectorBits), masked: hasMasks(vectorBits) && isFloat32(inner) },
     ids,
   );
 }
-/** How wide vectors are, and whether those of a rest may have any number of lanes. */
+/** How wide vectors are, and whether a rest may be one of them with lanes left out. */
 interface Widths {
   readonly lanes: number;
-  readonly odd: boolean;
+  readonly masked: boolean;
 }
 /** AVX and AVX-512 load and store any lanes of float32. */
 const hasMasks = (vectorBits: number): boolean => vectorBits >= 256;
@@ -100,7 +111,7 @@ function nativeLanes(loop: For, vectorBits: number): number {
   return Math.max(1, Math.floor(vectorBits / bits));
 }
 
-function vectorize(loop: For, { lanes, odd }: Widths, ids: IdSource): Stmt {
+function vectorize(loop: For, { lanes, masked }: Widths, ids: IdSource): Stmt {
   const extent = constantValue(loop.extent);
   if (extent === undefined) return dynamicExtent(loop, lanes, ids);
   if (extent <= 0) return emptyStmt;
@@ -112,9 +123,10 @@ function vectorize(loop: For, { lanes, odd }: Widths, ids: IdSource): Stmt {
   let start = reduced || whole > maxInlineChunks ? whole * lanes : 0;
   while (start < extent) {
     const left = extent - start;
-    const width = Math.min(lanes, odd ? left : 2 ** Math.floor(Math.log2(left)));
+    const narrower = 2 ** Math.floor(Math.log2(left));
+    const width = Math.min(lanes, masked && narrower < left ? 2 * narrower : narrower);
     const body = start === 0 ? loop.body : renameLocals(loop.body, ids);
-    chunks.push(vectorizeChunk(loop, body, add(loop.min, start), width, ids));
+    chunks.push(vectorizeChunk(loop, body, add(loop.min, start), width, ids, left));
     start += width;
   }
   return seq(chunks);
@@ -135,8 +147,10 @@ function dynamicExtent(loop: For, lanes: number, ids: IdSource): Stmt {
   return seq([chunkLoop(loop, lanes, whole, ids), forLoop(rest, sub(loop.extent, done), body)]);
 }
 
-function vectorizeChunk(loop: For, body: Stmt, start: Expr, lanes: number, ids: IdSource): Stmt {
+/** One vector of iterations from `start`, of which only the first `left` exist. */
+function vectorizeChunk(loop: For, body: Stmt, start: Expr, lanes: number, ids: IdSource, left = lanes): Stmt {
   if (lanes === 1) return substituteStmt(body, new Map<VarId, Expr>([[loop.var.id, start]]));
   const ctx: VectorContext = { loopVar: loop.var, start, lanes, ids, vectors: new Map(), expanded: new Map() };
-  return vectorizeStmt(ctx, body, undefined);
+  const mask = left < lanes ? compare("lt", ramp(0, 1, lanes), broadcast(index(left), lanes)) : undefined;
+  return vectorizeStmt(ctx, body, mask);
 }

@@ -102,6 +102,7 @@ function planOf(s: Schedule, ref: BlockRef, point: LoopRef, lane: LoopRef, optio
   const vectorBlocks = Math.ceil(s.extent(lane)! / machine.lanes);
   const chosen = chooseRegisterTile(machine, {
     vectorBlocks,
+    ragged: true,
     extent: s.extent(point)!,
     depth,
     outputBytes: 4 * outputs,
@@ -115,8 +116,23 @@ function tiled(s: Schedule, ref: BlockRef, point: number, lane: number, plan: Ti
   const depth = ownLoops(s, ref, "reduction", 0).reduce((p, l) => p * s.extent(l)!, 1);
   const stage = epilogueOf(s, ref);
   const loops = s.loops(stage);
-  const outer = registerTile(s, stage, ref, { ...plan, point: loops.at(point)!, lane: loops.at(lane)! });
+  const tiles = registerTile(s, stage, ref, { ...plan, point: loops.at(point)!, lane: loops.at(lane)! });
+  const outer: LoopRef[] = [];
+  for (const l of tiles) {
+    const whole = wholeTiles(s, ref, l);
+    // What was cut no longer is the whole body of the loops around it.
+    if (whole && outer.length > 0) break;
+    outer.push(whole ?? l);
+  }
   if (outer.length > 0) parallelOuter(s, outer, contextOf(options).threads, work * depth);
+}
+/** The tiles of a loop that need no guard, the others after them; undefined where there is nothing to cut. */
+function wholeTiles(s: Schedule, block: BlockRef, tiles: LoopRef): LoopRef | undefined {
+  if (s.probe("loopPartition", { loop: tiles }) !== undefined) return undefined;
+  const buffer = s.describe(block).writes[0]!.buffer.name;
+  if (s.probe("hoistStorage", { block, buffer, loop: tiles }) === undefined) s.hoistStorage(block, buffer, tiles);
+  const parts = s.loopPartition(tiles);
+  return parts.find((l) => (s.extent(l) ?? 0) > 1) ?? parts[0];
 }
 /** The operands that a loop of the block moves along, without its own results. */
 function operandsAlong(s: Schedule, ref: BlockRef, loop: LoopRef): string[] {

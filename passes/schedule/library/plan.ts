@@ -51,8 +51,10 @@ export interface RegisterTile {
 
 /** The work a tile is chosen for. */
 export interface TileProblem {
-  /** Vectors along the vectorized axis (output-channel blocks); the tile's `vectors` divides it. */
+  /** Vectors along the vectorized axis (output-channel blocks); the tile's `vectors` divides it unless it is ragged. */
   readonly vectorBlocks: number;
+  /** The last tile along the vectorized axis may be cut off. */
+  readonly ragged?: boolean;
   /** Extent of the axis the points run along (output width, matmul rows). */
   readonly extent: number;
   /** Length of the reduction. */
@@ -69,9 +71,11 @@ export function chooseRegisterTile(m: Machine, problem: TileProblem): RegisterTi
   let best: RegisterTile = { points: 1, vectors: 1 };
   let bestCost = Number.POSITIVE_INFINITY;
   for (let vectors = 1; vectors <= Math.min(problem.vectorBlocks, 8); vectors++) {
-    if (problem.vectorBlocks % vectors !== 0) continue;
+    if (problem.vectorBlocks % vectors !== 0 && !problem.ragged) continue;
     const most = Math.min(problem.extent, Math.floor((m.registers - 1 - vectors) / vectors));
     for (let points = 1; points <= most; points++) {
+      // Wide tiles need a register for each broadcast too, which several vectors share.
+      if (problem.ragged && vectors > 4 && points * (vectors + 1) + vectors > m.registers - 2) break;
       const cost = tileCost(m, problem, { points, vectors });
       if (cost < bestCost) [best, bestCost] = [{ points, vectors }, cost];
     }
@@ -82,7 +86,7 @@ export function chooseRegisterTile(m: Machine, problem: TileProblem): RegisterTi
 /** Modelled cycles of computing the whole problem with this tile. */
 export function tileCost(m: Machine, problem: TileProblem, tile: RegisterTile): number {
   const { points, vectors } = tile;
-  const tiles = Math.ceil(problem.extent / points) * (problem.vectorBlocks / vectors);
+  const tiles = Math.ceil(problem.extent / points) * Math.ceil(problem.vectorBlocks / vectors);
   const fmas = (points * vectors) / m.fmaPerCycle;
   const loads = (points + vectors) / 2;
   const weightBytes = vectors * m.lanes * 4;
