@@ -90,6 +90,7 @@ function run(batch) {
     inProcess: { testFiles: testsOf(batch[0]), percent },
     coverageAnalysis: "perTest",
     concurrency: 1,
+    dryRunTimeoutMinutes: 30,
     timeoutMS: 8_000,
     timeoutFactor: 2,
     reporters: [],
