@@ -68,11 +68,14 @@ async function checkAll(firstSeed: number, wanted: number, jobs: number): Promis
       let first = next;
       const end = (next += chunk);
       while (first < end) {
-        const last = await inProcess(first, end - first, (c) => {
+        const { last, silent } = await inProcess(first, end - first, (c) => {
           addTo(tallies, c.tallies);
           faults.push(...c.faults);
         });
-        if (last < end - 1) lost.push(last + 1);
+        if (last < end - 1) {
+          if (silent) lost.push(last + 1);
+          else faults.push({ seed: last + 1, what: "the process died" });
+        }
         first = last + 2;
       }
       process.stderr.write(`${checked()} of ${wanted} nests, ${faults.length} faults\n`);
@@ -81,15 +84,23 @@ async function checkAll(firstSeed: number, wanted: number, jobs: number): Promis
   await Promise.all(Array.from({ length: jobs }, work));
   report({ date: new Date().toISOString(), firstSeed, seeds: next - firstSeed, faults, lost, ...tallies });
 }
-/** Checks seeds in a process; gives the last one that it checked before it ended, or was ended for its silence. */
-function inProcess(first: number, count: number, each: (c: Checked) => void): Promise<number> {
+/** Checks seeds in a process; gives the last one that it checked, and whether it was ended for its silence. */
+function inProcess(
+  first: number,
+  count: number,
+  each: (c: Checked) => void,
+): Promise<{ readonly last: number; readonly silent: boolean }> {
   const child = spawn(
     process.execPath,
     [...process.execArgv, self, "--chunk", "--seed", String(first), "--nests", String(count)],
     { stdio: ["ignore", "pipe", "inherit"] },
   );
   let last = first - 1;
-  const end = () => child.kill("SIGKILL");
+  let silent = false;
+  const end = () => {
+    silent = true;
+    child.kill("SIGKILL");
+  };
   let silence = setTimeout(end, patienceMs);
   createInterface(child.stdout).on("line", (line) => {
     clearTimeout(silence);
@@ -101,7 +112,7 @@ function inProcess(first: number, count: number, each: (c: Checked) => void): Pr
   return new Promise((resolve) => {
     child.on("close", () => {
       clearTimeout(silence);
-      resolve(last);
+      resolve({ last, silent });
     });
   });
 }

@@ -1,6 +1,6 @@
 /**
- * Products of two matrices as networks compile them, beside OpenBLAS, in turn, with every result verified first: powers of
- * two from 128 to 2048, and odd shapes that follow from a seed.
+ * Products of two matrices as networks compile them, beside OpenBLAS, in turn, with every result verified first: squares
+ * from 128 to 2048, and odd shapes that follow from a seed.
  *
  *   npm run bench:matmul -- [--threads 1,2] [--odd 40] [--only 63x1000x17,…] [--rounds 9]
  *

@@ -63,7 +63,6 @@ function loadAt(ctx: FunctionContext, buffer: Buffer, a: Address, t: DType): Val
   ctx.writer.remember(key, { buffer: buffer.id, base: a.base, first: a.first, lanes: t.lanes, value });
   return value;
 }
-
 const elementKey = (b: Buffer, a: Address, lanes: number): string => `${b.id}:${a.base}:${a.first}:${lanes}`;
 const alignmentOf = (a: Address, t: DType): number =>
   Math.max(bytesOf(t.scalar), commonAlignment(a.alignment, 2 ** 30));
@@ -204,11 +203,11 @@ function storeLanes(ctx: FunctionContext, buffer: Buffer, at: Expr, value: Value
     storeAt(ctx, buffer, laneAddress(ctx, buffer, at, k), buffer.dtype, one);
   }
 }
-// LLVM 22 turns a masked store of truncated elements into a store of one whole, wider element where the mask is known to
-// hold for one lane only, and writes past it (X86's reduceMaskedStoreToScalarStore).
 /** Whether a vector of a buffer begins where a register does, and ends within the buffer. */
 const isRegister = (b: Buffer, a: Address, t: DType): boolean =>
   alignmentOf(a, t) >= bytesOf(t.scalar) * t.lanes && constantCount(b) % t.lanes === 0;
+// LLVM 22 turns a masked store of truncated elements into a store of one whole, wider element where the mask is known to
+// hold for one lane only, and writes past it (X86's reduceMaskedStoreToScalarStore).
 function storeMasked(ctx: FunctionContext, s: Store, at: Expr, value: Value): void {
   const on = lanesOn(s.predicate!);
   const [lane] = on ?? [];

@@ -66,7 +66,8 @@ export function confirmed(
 ): Meeting[] {
   const asked = new Map<string, Meeting>();
   for (const m of open) {
-    if (leftOut.has(m.buffer.id)) continue;
+    // A block meets itself once, whatever it writes: the buffer is only one of them.
+    if (m.first !== m.second && leftOut.has(m.buffer.id)) continue;
     const buffer = m.first === m.second ? "" : m.buffer.id;
     const key = `${nest.instances.indexOf(m.first)},${nest.instances.indexOf(m.second)},${buffer}`;
     if (!asked.has(key)) asked.set(key, m);

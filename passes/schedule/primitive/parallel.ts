@@ -55,9 +55,12 @@ export const iterationsShare = remembered((program: Program, ref: LoopRef): Shar
   const own = new Map<BufferId, Buffer>();
   for (const buffer of new Set(open.map((m) => m.buffer)))
     if (isPrivate(program, ref, buffer)) own.set(buffer.id, buffer);
-  const shared = confirmed(nest, open, loop, new Set(own.keys()));
-  const carried = shared.find((m) => !storesTheSame(nest, m) && !meetsAtomically(m));
-  return carried ? { carried, own: [] } : { own: [...own.values()] };
+  for (const m of confirmed(nest, open, loop, new Set(own.keys()))) {
+    if (own.has(m.buffer.id) || storesTheSame(nest, m) || meetsAtomically(m)) continue;
+    if (!isPrivate(program, ref, m.buffer)) return { carried: m, own: [] };
+    own.set(m.buffer.id, m.buffer);
+  }
+  return { own: [...own.values()] };
 });
 /** Whether each iteration may have a buffer of its own: allocated outside, used only here, set before it is read. */
 function isPrivate(program: Program, ref: LoopRef, buffer: Buffer): boolean {

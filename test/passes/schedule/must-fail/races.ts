@@ -1,4 +1,6 @@
 /** Iterations that run at once and meet: carried dependences of all kinds, distances and disguises. */
+import type { Program } from "../../../../ir/loop/program.ts";
+import { parseProgram } from "../../../../ir/text/parser.ts";
 import type { Refused } from "../fixtures.ts";
 import { fill, nest, parallel, steps, text, vectorize } from "./texts.ts";
 
@@ -10,7 +12,30 @@ const square = (i: string, j: string, ...body: string[]) => text(AA, ...fill("A"
 const inPlace = (index: string, loop = "i in 0..8") => row(loop, `A[i] = A[${index}] + 1i32`);
 const race = { at: "i", steps: parallel("i") };
 
+/** A block writes T, of which each iteration may have its own, and then S, of which it may not where it sums up. */
+const twoResults = (iterations: string, place: string) => (): Program =>
+  parseProgram(`program p(A: int32[8], S: output int32[8], C: output int32[8]):
+  allocate T: int32[8]
+  for z in 0..8:
+    S[z] = 0i32
+  for k in 0..8:
+    block X(${iterations}):
+      reads S[${place}], A[vk]
+      writes T[${place}], S[${place}]
+      T[${place}] = A[vk] * 2i32
+      S[${place}] = S[${place}] + A[vk]
+    block Y(vc: spatial 8 = k):
+      reads T[${place === "u" ? 0 : "vc"}]
+      writes C[vc]
+      C[vc] = T[${place === "u" ? 0 : "vc"}]
+`);
 export const fixtures: Record<string, Refused> = {
+  "parallel/independent-iterations: the second buffer that a block writes": {
+    program: twoResults("u: spatial 1 = 0, vk: reduction 8 = k", "u"),
+    steps: (s) => s.parallel(s.loop("k")),
+    at: "k",
+    twin: { program: twoResults("vk: spatial 8 = k", "vk") },
+  },
   "parallel/independent-iterations: a value from the iteration before": {
     ...race,
     program: inPlace("i - 1", "i in 1..9"),
