@@ -5,6 +5,7 @@ import { binary, buffer, compare, load, mul, variable } from "../../ir/expr/buil
 import { forLoop, ifThen, primFunc, program, store } from "../../ir/loop/build.ts";
 import type { MathPolicy, Program } from "../../ir/loop/program.ts";
 import { IdSource } from "../../ir/support/ids.ts";
+import { parseProgram } from "../../ir/text/parser.ts";
 import { lowerProgram } from "../../passes/lower/index.ts";
 import { elementwise } from "./programs.ts";
 
@@ -51,6 +52,27 @@ it("names from a model never reach the text unescaped, and never take a function
     "f_main",
     "ok",
   ]);
+});
+it("the rest of a float32 loop is one masked vector, which leaves buffers in registers", () => {
+  const text = textOf(
+    parseProgram(`program f(a: float32[13], out: output float32[13]):
+  allocate t: float32[13] in register
+  vectorized for i in 0..13:
+    block t(v: spatial 13 = i):
+      reads a[v]
+      writes t[v]
+      t[v] = a[v]
+  vectorized for j in 0..13:
+    block out(w: spatial 13 = j):
+      reads t[w]
+      writes out[w]
+      out[w] = t[w] + t[w]
+`),
+  );
+  expect(text.match(/call .*@llvm\.masked\.load\.v16f32/g)).toHaveLength(1);
+  expect(text.match(/call .*@llvm\.masked\.store\.v16f32/g)).toHaveLength(1);
+  expect(text).toContain("select <16 x i1>");
+  expect(text).not.toContain("<8 x float>");
 });
 it("a guarded tail becomes masked accesses", () => {
   const ids = new IdSource();

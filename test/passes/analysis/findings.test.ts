@@ -12,7 +12,7 @@ import { evaluate } from "../../../ir/loop/build.ts";
 import type { For, Region, Stmt } from "../../../ir/loop/program.ts";
 import { childExprs, visitStmt } from "../../../ir/loop/traverse.ts";
 import { printStmt } from "../../../ir/text/printer.ts";
-import { accessesIn } from "../../../passes/analysis/accesses.ts";
+import { type Access, accessesIn } from "../../../passes/analysis/accesses.ts";
 import {
   addScaled,
   boundsOfForm,
@@ -89,6 +89,10 @@ const digest = (found: unknown): string =>
   createHash("sha256").update(JSON.stringify(found, plain)).digest("hex").slice(0, 10);
 const shown = (e: Expr): string => printStmt(evaluate(e)).trim();
 const regionText = (r: Region): string[] => r.ranges.map((q) => `${shown(q.min)} + ${shown(q.extent)}`);
+const accessText = (a: Access): unknown[] => [
+  [a.kind, a.op, a.position, a.privateLoops, a.init],
+  [a.indices.map(shown), a.conditions.map(shown)],
+];
 const dependenceText = (d: Dependence): unknown[] => [
   [d.kind, d.source.buffer.name, d.source.position, d.sink.position],
   [d.directions, d.distances, d.exact, d.reduction, d.commonLoops.length],
@@ -131,15 +135,7 @@ describe("findings", () => {
       loops.map((l) => footprintText(l.loop, l.around)),
       loops.map((l) => operationsOf(l.loop, l.around)),
       loops.map((l) => [...middleOf([...l.around, l.loop]).values()].map(shown)),
-      accesses.map((x) => [
-        x.kind,
-        x.op,
-        x.position,
-        x.privateLoops,
-        x.init,
-        x.indices.map(shown),
-        x.conditions.map(shown),
-      ]),
+      accesses.map(accessText),
       accesses.map((x) => runsOf(x.loops, x.conditions, around)),
       unions.map(regionText),
       unions.map((u) => boxes.map((x) => [regionCovers(u, x, ranges), regionCovers(x, u, ranges)])),
@@ -157,14 +153,7 @@ describe("findings", () => {
     const order = some.map((x) => some.map((y) => Math.sign(compareExprs(x, y))));
     const equal = some.map((x) => some.map((y) => keyOf(x) === keyOf(y)));
     expect(equal).toEqual(order.map((row) => row.map((c) => c === 0)));
-    const accesses = accessesIn(f!.body).map((a) => [
-      a.kind,
-      a.op,
-      a.position,
-      a.init,
-      a.indices.map(shown),
-      a.conditions.map(shown),
-    ]);
+    const accesses = accessesIn(f!.body).map(accessText);
     const all = dependences(f!.body);
     return [
       `${accesses.length} accesses, ${all.length} dependences`,
