@@ -13,7 +13,9 @@ import { outlineParallel } from "./outline-parallel.ts";
 import { placeAllocations } from "./place-allocations.ts";
 import { predicateLoads } from "./predicate-loads.ts";
 import { serializeThreads } from "./serialize-threads.ts";
+import { shortenLoops } from "./shorten-loops.ts";
 import { unmaskLoads } from "./unmask-loads.ts";
+import { unmaskStores } from "./unmask-stores.ts";
 import { unrollLoops } from "./unroll-loops.ts";
 import { vectorizeLoops } from "./vectorize-loops.ts";
 
@@ -43,8 +45,8 @@ const flatten = definePass<"loops", "flat">({
 });
 const simplify = definePass<"flat", "flat">({
   name: "simplify-statements",
-  doc: "Drops conditions that the bounds of the loops around decide.",
-  run: (p) => mapBodies(p, (s) => simplifyStmt(s)),
+  doc: "Ends loops where only conditions that fail are left, and drops conditions that the loops around decide.",
+  run: (p) => mapBodies(p, (s) => simplifyStmt(shortenLoops(s))),
 });
 const predicate = definePass<"flat", "flat">({
   name: "predicate-loads",
@@ -65,6 +67,12 @@ const unroll = definePass<"flat", "flat">({
   doc: "Writes out unrolled loops, and those whose extents became constant.",
   requires: ["explicit-vectors"],
   run: (p) => withIds(p, (ids) => mapBodies(p, (s) => unrollLoops(s, ids))),
+});
+const unmaskRows = definePass<"flat", "flat">({
+  name: "unmask-stores",
+  doc: "Drops masks of stores to registers whose other lanes nobody uses.",
+  requires: ["explicit-vectors"],
+  run: (p) => mapBodies(p, unmaskStores),
 });
 const unmask = definePass<"flat", "flat">({
   name: "unmask-loads",
@@ -120,7 +128,9 @@ export function loweringPipeline(target: LoweringTarget): Pipeline<"loops", "tas
     vectorize(target),
     // After vectorization, so that a vector body is made once and copied.
     unroll,
-    // When indices are as constant as they get; before buffers are merged, while their bounds are known.
+    // When indices are as constant as they get; before buffers are merged, while their bounds are known. Stores first:
+    // a load without a mask uses all elements of its vector.
+    unmaskRows,
     unmask,
     place,
     // Tasks are made last: captures are what is left.

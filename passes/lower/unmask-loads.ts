@@ -26,11 +26,14 @@ export function unmaskLoads(root: Stmt): Stmt {
 }
 
 function unmaskStore(s: Store, ranges: Ranges, local: ReadonlySet<BufferId>): Stmt {
+  return withoutMask(s, (l) => local.has(l.buffer.id) && liesInside(l, ranges));
+}
+/** The store with those loads unmasked that have its mask and of which all lanes exist. */
+export function withoutMask(s: Store, exists: (l: Load) => boolean): Store {
   const mask = exprKey(s.predicate!);
   const expr = (e: Expr): Expr =>
     rewrite(e, (n) => {
-      if (n.kind !== "load" || !n.predicate || !local.has(n.buffer.id)) return n;
-      if (exprKey(n.predicate) !== mask || !liesInside(n, ranges)) return n;
+      if (n.kind !== "load" || !n.predicate || exprKey(n.predicate) !== mask || !exists(n)) return n;
       const { predicate: _, ...rest } = n;
       return rest;
     });
