@@ -5,6 +5,7 @@
  * target.
  */
 export { conv2d, depthwise, matmul } from "../passes/schedule/library/contraction.ts";
+export { dotProducts } from "../passes/schedule/library/dot-products.ts";
 export { fused } from "../passes/schedule/library/fused.ts";
 export { scan, topK } from "../passes/schedule/library/ordered.ts";
 export { reduction } from "../passes/schedule/library/reduction.ts";

@@ -7,7 +7,9 @@ import {
   channelLanes,
   chooseRegisterTile,
   halfLanes,
+  hasMasks,
   type Machine,
+  prefersDots,
   unrolledChannels,
   withLanes,
 } from "../schedule/library/plan.ts";
@@ -44,8 +46,9 @@ export function wantedLayouts(graph: Graph, g: Group, m: Machine, layoutOf: Layo
   const winograd = winogradShapeOf(graph, g.anchor);
   if (winograd) return winogradLayouts(graph, g, winograd, m);
   const matmul = matmulShapeOf(graph, g.anchor);
-  if (matmul && matmul.columns * 4 >= m.lanes) return matmulLayouts(graph, g, matmul, m);
-  if (matmul && matmul.columns > 1) return narrowLayouts(graph, g, matmul, layoutOf);
+  if (matmul && staticDims(graph, matmul.right).length === 2 && prefersDots(m, matmul))
+    return narrowLayouts(graph, g, matmul, layoutOf);
+  if (matmul && matmul.columns > 1) return matmulLayouts(graph, g, matmul, m);
   const followed = followedLanes(graph, g, m, layoutOf);
   if (followed !== undefined) return followingLayouts(graph, g, withLanes(m, followed));
   return plainLayouts(graph, g, layoutOf);
@@ -201,11 +204,9 @@ export function convTile(c: ConvShape, m: Machine) {
 function matmulLayouts(graph: Graph, g: Group, s: MatmulShape, m: Machine): GroupLayouts {
   const inputs = new Map<ValueId, Layout>();
   const right = valueOf(graph, s.right);
-  const packs =
-    right.type!.dims.length === 2 &&
-    !endsNarrow(s.columns, m.lanes) &&
-    // Packing at run time reads the matrix once more than a product of few rows does.
-    (right.constant !== undefined || (s.rows >= 65 && (s.columns % m.lanes !== 0 || s.depth * s.columns > 65536)));
+  // A single column tile reads the matrix in order as it lies.
+  const lies = !s.rightTransposed && s.columns <= matmulTile(s, m).vectors * m.lanes && hasMasks(m);
+  const packs = right.type!.dims.length === 2 && !lies && (right.constant !== undefined || paysToPack(s, m));
   if (packs) inputs.set(s.right, matmulRightLayout(s, m));
   for (const v of g.inputs) if (!inputs.has(v)) inputs.set(v, plainLayout(staticDims(graph, v).length));
   const rank = staticDims(graph, g.anchor.outputs[0]!).length;
@@ -221,15 +222,15 @@ function matmulLayouts(graph: Graph, g: Group, s: MatmulShape, m: Machine): Grou
     ...(accumulates && g.nodes.length === 1 ? { internal: lastBlocked(rank, m.lanes) } : {}),
   };
 }
-/** Few columns, of which the last are one narrower vector or a scalar: padding to whole vectors would cost more. */
-function endsNarrow(columns: number, lanes: number): boolean {
-  const rest = columns % lanes;
-  return rest > 0 && Number.isInteger(Math.log2(rest)) && columns < 4 * lanes;
+/** Packing at run time reads the matrix once more than a product of few rows does; a small one is read from the first cache. */
+function paysToPack(s: MatmulShape, m: Machine): boolean {
+  const bytes = 4 * s.depth * s.columns;
+  return s.rows >= 65 && bytes > m.l1Bytes / 2 && (s.columns % m.lanes !== 0 || bytes > 8 * m.l1Bytes);
 }
-/** Fewer columns than make a vector: lanes run along the reduction, and so does memory on both sides. */
+/** Few columns: lanes run along the reduction, and so does memory on both sides. */
 function narrowLayouts(graph: Graph, g: Group, s: MatmulShape, layoutOf: LayoutOf): GroupLayouts {
   const plain = plainLayouts(graph, g, layoutOf);
-  if (s.rightTransposed || staticDims(graph, s.right).length !== 2) return plain;
+  if (s.rightTransposed || s.columns === 1) return plain;
   const columnsFirst: Layout = { name: "transposed", rank: 2, dims: [1, 0].map((axis) => ({ axis, divisor: 1 })) };
   return { ...plain, inputs: new Map([...plain.inputs, [s.right, columnsFirst]]) };
 }

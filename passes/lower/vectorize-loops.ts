@@ -117,11 +117,17 @@ function vectorize(loop: For, { lanes, masked }: Widths, ids: IdSource): Stmt {
   if (extent <= 0) return emptyStmt;
   const chunks: Stmt[] = [];
   const whole = Math.floor(extent / lanes);
-  const reduced = vectorizeReduction(loop, lanes, whole, ids);
+  const rest = extent - whole * lanes;
+  const reduced = vectorizeReduction(
+    loop,
+    { lanes, whole, ...(masked && rest > 0 ? { rest: firstLanes(rest, lanes) } : {}) },
+    ids,
+  );
   if (reduced) chunks.push(reduced);
   else if (whole > maxInlineChunks) chunks.push(chunkLoop(loop, lanes, index(whole), ids));
   let start = reduced || whole > maxInlineChunks ? whole * lanes : 0;
-  while (start < extent) {
+  const end = reduced && masked ? start : extent;
+  while (start < end) {
     const left = extent - start;
     const narrower = 2 ** Math.floor(Math.log2(left));
     const width = Math.min(lanes, masked && narrower < left ? 2 * narrower : narrower);
@@ -151,6 +157,8 @@ function dynamicExtent(loop: For, lanes: number, ids: IdSource): Stmt {
 function vectorizeChunk(loop: For, body: Stmt, start: Expr, lanes: number, ids: IdSource, left = lanes): Stmt {
   if (lanes === 1) return substituteStmt(body, new Map<VarId, Expr>([[loop.var.id, start]]));
   const ctx: VectorContext = { loopVar: loop.var, start, lanes, ids, vectors: new Map(), expanded: new Map() };
-  const mask = left < lanes ? compare("lt", ramp(0, 1, lanes), broadcast(index(left), lanes)) : undefined;
-  return vectorizeStmt(ctx, body, mask);
+  return vectorizeStmt(ctx, body, left < lanes ? firstLanes(left, lanes) : undefined);
 }
+/** The mask of the first `count` lanes. */
+const firstLanes = (count: number, lanes: number): Expr =>
+  compare("lt", ramp(0, 1, lanes), broadcast(index(count), lanes));

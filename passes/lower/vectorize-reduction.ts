@@ -1,6 +1,7 @@
 /**
  * Long reductions along a vectorized loop: vectors of partial results in registers, whose lanes are combined once at the
- * end, instead of every chunk's. Several of them, because one waits for its own last addition.
+ * end, instead of every chunk's. Several of them for one result, because one waits for its own last addition; one each
+ * for a tile of results, whose loops stand inside.
  *
  *   vectorized for k in 0..1000: s = s + A[k]
  *     ⇒ p = 0; for c in 0..15: p[0..64] += A[64·c .. 64·c + 64]; …; s = s + lanes(p[0..16] + … + p[48..64])
@@ -10,39 +11,57 @@ import {
   binary,
   broadcast,
   buffer,
+  constantValue,
   identityOf,
   index,
   load,
   mul,
   ramp,
+  select,
   variable,
   vectorReduce,
 } from "../../ir/expr/build.ts";
 import { bitsOf, isFloat } from "../../ir/expr/dtype.ts";
 import type { Expr } from "../../ir/expr/expr.ts";
+import { some } from "../../ir/expr/traverse.ts";
 import { allocate, forLoop, seq, store } from "../../ir/loop/build.ts";
-import type { For, Stmt } from "../../ir/loop/program.ts";
+import type { For, Stmt, Store } from "../../ir/loop/program.ts";
 import type { IdSource } from "../../ir/support/ids.ts";
+import { renameLocals } from "./unroll-loops.ts";
 import { reductionOf } from "./vectorize-body.ts";
 import type { VectorContext } from "./vectorize-context.ts";
 import { mentions } from "./vectorize-context.ts";
 import { vectorizeExpr } from "./vectorize-expr.ts";
 
-/** Most vectors of partial results. */
+/** Most vectors of partial results for one result, and for a tile of them. */
 const mostPartials = 4;
+const mostAccumulators = 28;
+
+/** What of a vectorized loop becomes vectors of partial results. */
+export interface Chunks {
+  readonly lanes: number;
+  /** Whole chunks, from the loop's first iteration on. */
+  readonly whole: number;
+  /** The mask of the lanes of one more chunk after them, where there is one. */
+  readonly rest?: Expr;
+}
 
 /**
- * The first `chunks` chunks of a vectorized loop that is one accumulation into one element; undefined where it is none,
- * or too short to be worth it.
+ * The chunks of a vectorized loop that is one accumulation into one element, or into each element of a tile of constant
+ * extents; undefined where it is none, or too short to be worth it.
  */
-export function vectorizeReduction(loop: For, lanes: number, chunks: number, ids: IdSource): Stmt | undefined {
-  const s = loop.body;
-  if (s.kind !== "store" || s.predicate || chunks < 2 || lanes < 2) return undefined;
-  const scalar = s.buffer.dtype.scalar;
-  const reduction = reductionOf(s);
+export function vectorizeReduction(loop: For, chunks: Chunks, ids: IdSource): Stmt | undefined {
+  const { lanes, whole } = chunks;
+  const { loops, body } = tileOf(loop.body);
+  const reduction = body && reductionOf(body);
+  if (!body || !reduction || whole < 2 || lanes < 2) return undefined;
+  const scalar = body.buffer.dtype.scalar;
   // Halves keep their rounding, chunk by chunk.
-  if (!reduction || scalar === "bool" || (isFloat(scalar) && bitsOf(scalar) < 32)) return undefined;
+  if (body.predicate || scalar === "bool" || (isFloat(scalar) && bitsOf(scalar) < 32)) return undefined;
   const { op, old, update, oldFirst } = reduction;
+  const results = loops.reduce((n, l) => n * constantValue(l.extent)!, 1);
+  const readsTile = some(update, (n) => n.kind === "load" && n.buffer.id === body.buffer.id);
+  if (results > mostAccumulators || (loops.length > 0 && readsTile)) return undefined;
   const at = (start: Expr): VectorContext => ({
     loopVar: loop.var,
     start,
@@ -52,22 +71,37 @@ export function vectorizeReduction(loop: For, lanes: number, chunks: number, ids
     expanded: new Map(),
   });
   const first = at(loop.min);
-  if (s.indices.some((i) => mentions(first, i))) return undefined;
-  const partials = Math.min(mostPartials, 2 ** Math.floor(Math.log2(chunks / 2)));
-  const acc = buffer(ids, `${s.buffer.name}_lanes`, scalar, [lanes * partials], { scope: "register" });
-  const place = (u: number): Expr => ramp(u * lanes, 1, lanes);
-  const accumulate = (chunk: Expr, u: number): Stmt => {
-    const value = vectorizeExpr(at(add(loop.min, mul(chunk, lanes))), update, undefined);
+  if (body.indices.some((i) => mentions(first, i))) return undefined;
+  const together = Math.min(mostPartials, Math.max(1, Math.floor(mostAccumulators / results / 2)));
+  const partials = Math.min(2 ** Math.floor(Math.log2(together)), 2 ** Math.floor(Math.log2(whole / 2)));
+  const acc = buffer(ids, `${body.buffer.name}_lanes`, scalar, [results * partials * lanes], { scope: "register" });
+  const result = loops.reduce<Expr>(
+    (n, l) =>
+      add(mul(n, constantValue(l.extent)!), { kind: "binary", op: "sub", a: l.var, b: l.min, dtype: l.var.dtype }),
+    index(0),
+  );
+  const place = (u: number): Expr => ramp(add(mul(result, partials * lanes), u * lanes), 1, lanes);
+  /** The loops over the tile around a statement, with variables of their own. */
+  const each = (s: Stmt): Stmt =>
+    renameLocals(
+      loops.reduceRight<Stmt>((inner, l) => ({ ...l, body: inner, loopKind: "unrolled" }), s),
+      ids,
+    );
+  const accumulate = (chunk: Expr, u: number, mask?: Expr): Stmt => {
+    const value = vectorizeExpr(at(add(loop.min, mul(chunk, lanes))), update, mask);
     const wide = value.dtype.lanes === 1 ? broadcast(value, lanes) : value;
+    const counted = mask ? select(mask, wide, broadcast(identityOf(op, scalar), lanes)) : wide;
     const now = load(acc, [place(u)]);
-    return store(acc, [place(u)], oldFirst ? binary(op, now, wide) : binary(op, wide, now));
+    return each(store(acc, [place(u)], oldFirst ? binary(op, now, counted) : binary(op, counted, now)));
   };
   const range = Array.from({ length: partials }, (_, u) => u);
-  const zero = range.map((u) => store(acc, [place(u)], broadcast(identityOf(op, scalar), lanes)));
-  const rounds = Math.floor(chunks / partials);
+  const zero = range.map((u) => each(store(acc, [place(u)], broadcast(identityOf(op, scalar), lanes))));
+  const rounds = Math.floor(whole / partials);
   const round = variable(ids, `${loop.var.name}_v`);
   const main = forLoop(round, rounds, seq(range.map((u) => accumulate(add(mul(round, partials), u), u))));
-  const rest = range.slice(0, chunks - rounds * partials).map((u) => accumulate(index(rounds * partials + u), u));
+  const left = whole - rounds * partials;
+  const rest = range.slice(0, left).map((u) => accumulate(index(rounds * partials + u), u));
+  if (chunks.rest) rest.push(accumulate(index(whole), left % partials, chunks.rest));
   const total = vectorReduce(
     op,
     pairwise(
@@ -75,10 +109,18 @@ export function vectorizeReduction(loop: For, lanes: number, chunks: number, ids
       (a, b) => binary(op, a, b),
     ),
   );
-  const indices = s.indices.map((i) => vectorizeExpr(first, i, undefined));
+  const indices = body.indices.map((i) => vectorizeExpr(first, i, undefined));
   const before = vectorizeExpr(first, old, undefined);
-  const result = store(s.buffer, indices, oldFirst ? binary(op, before, total) : binary(op, total, before));
-  return allocate(acc, seq([...zero, main, ...rest, result]));
+  const done = each(store(body.buffer, indices, oldFirst ? binary(op, before, total) : binary(op, total, before)));
+  return allocate(acc, seq([...zero, main, ...rest, done]));
+}
+/** The store that a nest of loops of constant bounds holds and nothing else, and these loops. */
+function tileOf(s: Stmt): { readonly loops: readonly For[]; readonly body?: Store } {
+  if (s.kind === "store") return { loops: [], body: s };
+  if (s.kind !== "for" || constantValue(s.extent) === undefined || constantValue(s.min) === undefined)
+    return { loops: [] };
+  const { loops, body } = tileOf(s.body);
+  return { loops: [s, ...loops], ...(body ? { body } : {}) };
 }
 /** Combines neighbours until one is left. */
 function pairwise(parts: readonly Expr[], combine: (a: Expr, b: Expr) => Expr): Expr {

@@ -95,7 +95,7 @@ export function depthwise(s: Schedule, block: BlockRef | string, options: Contra
 
 /** Chooses what of a tile is not given. */
 function planOf(s: Schedule, ref: BlockRef, point: LoopRef, lane: LoopRef, options: ContractionOptions): TilePlan {
-  const { machine } = contextOf(options);
+  const { machine, threads } = contextOf(options);
   const extents = s.describe(ref).iterVars.map((v) => constantValue(v.extent) ?? 1);
   const depth = ownLoops(s, ref, "reduction", 0).reduce((p, l) => p * s.extent(l)!, 1);
   const outputs = extents.reduce((p, n) => p * n, 1) / depth;
@@ -108,7 +108,11 @@ function planOf(s: Schedule, ref: BlockRef, point: LoopRef, lane: LoopRef, optio
     outputBytes: 4 * outputs,
   });
   const { points = chosen.points, vectors = chosen.vectors, steps = 8 } = options;
-  return { points, vectors, steps, lanes: machine.lanes, point, lane };
+  // What all strips read stays in the first cache, so results may be written in the order in which they lie.
+  const rows = Math.ceil(s.extent(point)! / points);
+  const inner =
+    4 * depth * s.extent(lane)! <= machine.l1Bytes / 2 && (threads === 1 || rows >= 4 * threads) ? "lanes" : "points";
+  return { points, vectors, steps, inner, lanes: machine.lanes, point, lane };
 }
 /** Tiles the block's results along two of its stage's loops, counted from the end, and runs the tiles in parallel. */
 function tiled(s: Schedule, ref: BlockRef, point: number, lane: number, plan: TilePlan, options: RecipeOptions): void {

@@ -8,6 +8,7 @@ import { ScheduleError } from "../../../ir/support/errors.ts";
 import { Schedule } from "../schedule.ts";
 import { schedulePlanar } from "./contraction.ts";
 import { scheduleConvolution } from "./convolution.ts";
+import { scheduleDotProducts } from "./dot-products.ts";
 import { scheduleElementwise } from "./elementwise.ts";
 import { inlineStages } from "./inline.ts";
 import { scheduleMatmul } from "./matmul.ts";
@@ -22,6 +23,7 @@ const recipes: readonly Recipe[] = [
   scheduleWinograd,
   scheduleConvolution,
   schedulePlanar,
+  scheduleDotProducts,
   scheduleMatmul,
   scheduleSlices,
   scheduleReductions,

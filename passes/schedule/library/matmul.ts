@@ -23,8 +23,8 @@ function applies(s: Schedule): boolean {
   const { op, m, n } = r.block.annotations ?? {};
   if (op !== "MatMul" && op !== "Gemm") return false;
   const spatial = r.block.iterVars.filter((v) => v.kind === "spatial").map((v) => constantValue(v.extent));
-  // Vectors (a 1-d operand) and few columns have no row × column tile.
-  const matrix = spatial.length >= 2 && typeof m === "number" && typeof n === "number" && n >= 4;
+  // Vectors (a 1-d operand, a single column) have no row × column tile.
+  const matrix = spatial.length >= 2 && typeof m === "number" && typeof n === "number" && n >= 2;
   return matrix && r.block.iterVars.filter((v) => v.kind === "reduction").length === 1;
 }
 

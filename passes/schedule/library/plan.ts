@@ -33,6 +33,25 @@ export function withLanes(m: Machine, lanes: number): Machine {
   return lanes * 2 === m.lanes && m.fmaPerCycle === 1 ? { ...m, lanes, fmaPerCycle: 2 } : m;
 }
 
+/** Whether the last, partial vector of a row costs no more than a whole one: AVX and AVX-512 mask loads and stores. */
+export const hasMasks = (m: Machine): boolean => m.lanes >= 8;
+
+/**
+ * Whether a product of few columns takes fewer cycles with lanes along the reduction than with lanes along the columns. The
+ * former combines the lanes of every result at the end; the latter leaves lanes empty. Halves of vectors run twice as
+ * fast where whole ones are run in two halves.
+ */
+export function prefersDots(m: Machine, problem: { readonly columns: number; readonly depth: number }): boolean {
+  const { columns, depth } = problem;
+  // Every tile of rows reads all columns again.
+  if (columns > 12 || depth < 2 * m.lanes || 4 * columns * depth > m.l1Bytes) return false;
+  const dots = (columns * (Math.ceil(depth / m.lanes) + combineCycles)) / m.fmaPerCycle;
+  const tile = depth / (2 * columns <= m.lanes ? 2 : m.fmaPerCycle);
+  return dots < tile;
+}
+/** Adding up the lanes of a vector, with the others of a tile under way (measured on Zen 4: 7 of 16 lanes). */
+const combineCycles = 7;
+
 /** Half vectors, where they compute as many elements a cycle as whole ones; else whole ones. */
 export const halfLanes = (m: Machine): number => (m.lanes > 8 && m.fmaPerCycle === 1 ? m.lanes / 2 : m.lanes);
 
@@ -86,14 +105,18 @@ export function chooseRegisterTile(m: Machine, problem: TileProblem): RegisterTi
 /** Modelled cycles of computing the whole problem with this tile. */
 export function tileCost(m: Machine, problem: TileProblem, tile: RegisterTile): number {
   const { points, vectors } = tile;
-  const tiles = Math.ceil(problem.extent / points) * Math.ceil(problem.vectorBlocks / vectors);
+  const rest = problem.vectorBlocks % vectors;
+  const strips = Math.floor(problem.vectorBlocks / vectors);
+  const cutOff =
+    rest > 0 && problem.ragged ? tileCost(m, { ...problem, vectorBlocks: rest }, { points, vectors: rest }) : 0;
+  const tiles = Math.ceil(problem.extent / points) * (strips + (rest > 0 && !problem.ragged ? 1 : 0));
   const fmas = (points * vectors) / m.fmaPerCycle;
   const loads = (points + vectors) / 2;
   const weightBytes = vectors * m.lanes * 4;
   const streamed = problem.depth * weightBytes > m.l1Bytes / 2 ? weightBytes / 32 : 0;
   const step = Math.max(fmas, loads, fmaLatency, streamed) + 0.02 * loads;
   const thin = problem.depth <= 16 && problem.outputBytes > m.l2Bytes && vectors > 1 ? 2 : 1;
-  return tiles * (problem.depth * step * thin + 1.5 * points * vectors + 24);
+  return tiles * (problem.depth * step * thin + 1.5 * points * vectors + 24) + cutOff;
 }
 
 /** How many consecutive input channels are unrolled: the largest divisor of `channels` up to `lanes`. */

@@ -13,15 +13,20 @@ export interface TilePlan extends RegisterTile {
   readonly lanes: number;
   /** Reduction steps that are written out; fewer where this does not divide the reduction. */
   readonly steps: number;
+  /** Whether the tiles of one strip of lanes come one after the other, or the strips of one row of points; default strips. */
+  readonly inner?: "points" | "lanes";
   /** How many loops around the stage hold more than it and stay as they are; default none. */
   readonly depth?: number;
 }
 
 /** The element-wise block that alone reads a block's results, else a copy of them that `cacheWrite` makes. */
-export function epilogueOf(s: Schedule, block: BlockRef): BlockRef {
+export const epilogueOf = (s: Schedule, block: BlockRef): BlockRef => soleReader(s, block) ?? copyOut(s, block);
+
+/** The element-wise block that alone reads a block's results, element by element. */
+export function soleReader(s: Schedule, block: BlockRef): BlockRef | undefined {
   const [reader, ...others] = s.consumers(block);
   const sole = reader && others.length === 0 && s.describe(reader).iterVars.every((v) => v.kind === "spatial");
-  return sole && s.loops(reader).length === ownLoops(s, block, "spatial", 0).length ? reader : copyOut(s, block);
+  return sole && s.loops(reader).length === ownLoops(s, block, "spatial", 0).length ? reader : undefined;
 }
 
 /**
@@ -36,7 +41,9 @@ export function registerTile(s: Schedule, stage: BlockRef, block: BlockRef, plan
   const [tiles, point] = cut(s, plan.point, points, "shift-inwards");
   const [strips, strip] = cut(s, plan.lane, vectors * lanes, "guard");
   const [vector, lane] = vectorsOf(s, strip, lanes);
-  const outer = [...others, strips, tiles].filter((l) => l !== undefined);
+  const outer = [...others, ...(plan.inner === "lanes" ? [tiles, strips] : [strips, tiles])].filter(
+    (l) => l !== undefined,
+  );
   const inside = [point, vector, lane].filter((l) => l !== undefined);
   s.reorder(...outer, ...inside);
   const at = outer.at(-1) ?? around.at(-1);
@@ -72,7 +79,8 @@ function accumulate(s: Schedule, block: BlockRef, from: number, { lanes, steps }
   const [vector, lane] = last ? vectorsOf(s, last, lanes) : [];
   const tile = [...spatial, vector, lane].filter((l) => l !== undefined);
   const k = reduced.pop();
-  const written = k ? largestDivisor(s.extent(k)!, steps) : 1;
+  // A reduction written out whole would be moved ahead of the tiles' loop as far as it does not depend on it.
+  const written = k ? largestDivisor(s.extent(k)!, Math.min(steps, s.extent(k)! - 1)) : 1;
   const inOrder = [...reduced, ...(k && written > 1 ? s.split(k, { factor: written, tail: "exact" }) : k ? [k] : [])];
   if (inOrder.length + tile.length > 1) s.reorder(...inOrder, ...tile);
   const [first] = inOrder;

@@ -1,7 +1,8 @@
 /** Vectorized reductions of any length, against the loops they came from. */
 import { describe, expect, test } from "vitest";
-import { binary, buffer, cast, constant, load, mul, variable } from "../../../ir/expr/build.ts";
+import { add, binary, buffer, cast, constant, constantValue, load, mul, variable } from "../../../ir/expr/build.ts";
 import { dtype, type ScalarType } from "../../../ir/expr/dtype.ts";
+import type { Var } from "../../../ir/expr/expr.ts";
 import { runProgram } from "../../../ir/interp/run.ts";
 import { forLoop, primFunc, program, seq, store } from "../../../ir/loop/build.ts";
 import type { Stmt } from "../../../ir/loop/program.ts";
@@ -34,6 +35,39 @@ function reduction(n: number, op: Op, type: ScalarType, term: ScalarType = type)
     );
   return { before: make({ ...along, loopKind: "serial" }), after: make(vectorizeLoops(along, 512, ids)) };
 }
+/** S[i, j] = S[i, j] + A[i, k] · B[j, k] for a tile of results, vectorized along k; the lanes of all partial results. */
+function tile(n: number, rows: number, columns: number) {
+  const ids = new IdSource();
+  const [A, B] = [buffer(ids, "A", "float32", [rows * n]), buffer(ids, "B", "float32", [columns * n])];
+  const S = buffer(ids, "S", "float32", [rows * columns]);
+  const [k, i, j, z] = ["k", "i", "j", "z"].map((name) => variable(ids, name)) as [Var, Var, Var, Var];
+  const at = add(mul(i, columns), j);
+  const product = mul(load(A, [add(mul(i, n), k)]), load(B, [add(mul(j, n), k)]));
+  const body = store(S, [at], add(load(S, [at]), product));
+  const nest = forLoop(i, rows, forLoop(j, columns, body, { loopKind: "unrolled" }), { loopKind: "unrolled" });
+  const along = forLoop(k, n, nest, { loopKind: "vectorized" });
+  const make = (inner: Stmt) =>
+    program(
+      [
+        primFunc({
+          name: "f",
+          params: [
+            { buffer: A, role: "input" },
+            { buffer: B, role: "input" },
+            { buffer: S, role: "output" },
+          ],
+          body: seq([forLoop(z, rows * columns, store(S, [z], constant(dtype("float32"), 3))), inner]),
+        }),
+      ],
+      ids,
+    );
+  const after = make(vectorizeLoops(along, 512, ids));
+  let accumulators: number | undefined;
+  visitStmt(after.functions[0]!.body, (s) => {
+    if (s.kind === "allocate") accumulators = constantValue(s.buffer.shape[0]!);
+  });
+  return { before: make({ ...along, loopKind: "serial" }), after, accumulators };
+}
 const lengths = [1, 2, 15, 16, 17, 31, 32, 33, 48, 64, 65, 100, 127, 128, 129, 197, 257, 300];
 
 describe("vectorized reductions", () => {
@@ -63,6 +97,21 @@ describe("vectorized reductions", () => {
       return lanes;
     };
     expect([16, 32, 64, 128, 1000].map(partials)).toEqual([undefined, 16, 32, 64, 64]);
+  });
+  test("a tile of results has one vector of partial results each", () => {
+    for (const n of lengths) {
+      const { before, after, accumulators } = tile(n, 3, 2);
+      const inputs = {
+        A: Float32Array.from({ length: 3 * n }, (_, j) => Math.sin(j)),
+        B: Float32Array.from({ length: 2 * n }, (_, j) => Math.cos(3 * j)),
+      };
+      const [want, got] = [runProgram(before, inputs).S!, runProgram(after, inputs).S!];
+      for (let j = 0; j < 6; j++) expect(Math.abs(Number(want[j]) - Number(got[j])), `${n}`).toBeLessThan(n * 2 ** -22);
+      expect(accumulators, `${n}`).toBe(n < 32 ? undefined : n < 64 ? 96 : 192);
+    }
+  });
+  test("a tile that does not fit into registers has none", () => {
+    expect(tile(300, 7, 5).accumulators).toBeUndefined();
   });
   test("halves are rounded as before: no partial results", () => {
     let allocations = 0;

@@ -1,6 +1,7 @@
 /** Recipes of matrix products and convolutions keep their values, whatever the extents. */
 import { expect, test } from "vitest";
 import { conv2d, depthwise, matmul } from "../../../../passes/schedule/library/contraction.ts";
+import { dotProducts } from "../../../../passes/schedule/library/dot-products.ts";
 import { Schedule } from "../../../../passes/schedule/schedule.ts";
 import { compute, placeholder, programOf, reduceAxis, sum } from "../../../../src/dsl.ts";
 import { describeNative, runNative } from "../../../codegen/native-run.ts";
@@ -75,6 +76,27 @@ for (const { name, program, options } of products)
     matmul(s, "C", options);
     keepsValues(program(), s, 40);
   });
+for (const [m, n, k] of [
+  [1, 1, 40],
+  [1, 3, 33],
+  [7, 1, 64],
+  [9, 2, 100],
+  [13, 5, 47],
+  [17, 12, 35],
+] as const)
+  for (const epilogue of [true, false])
+    test(`dot products ${m}×${n}×${k}${epilogue ? "" : " alone"}`, () => {
+      const program = product(m, n, k, { epilogue, transposed: true });
+      const s = new Schedule(program);
+      dotProducts(s, "C", { threads: 2 });
+      keepsValues(program, s, 40);
+    });
+test("dot products of several matrices", () => {
+  const program = product(6, 3, 50, { batch: 3, transposed: true });
+  const s = new Schedule(program);
+  dotProducts(s, "C");
+  keepsValues(program, s, 40);
+});
 for (const [h, w, ci, co, k] of convolutions)
   for (const last of ["channels", "pixels"] as const)
     test(`conv2d ${h}×${w}, ${ci} to ${co}, ${k}×${k}, ${last} last`, () => {
@@ -108,6 +130,7 @@ describeNative("on this machine", () => {
   test.each([
     ["matmul", product(63, 17, 100), (s: Schedule) => matmul(s, "C")],
     ["packed matmul", product(50, 128, 64), (s: Schedule) => matmul(s, "C", { pack: true })],
+    ["dot products", product(29, 5, 77, { transposed: true }), (s: Schedule) => dotProducts(s, "C")],
     ["convolution", convolution(9, 21, 5, 35, 3, "channels"), (s: Schedule) => conv2d(s, "Y")],
     ["planar convolution", convolution(9, 21, 5, 3, 3, "pixels"), (s: Schedule) => conv2d(s, "Y")],
     ["depthwise", windows(6, 19, 40, 3), (s: Schedule) => depthwise(s, "Y")],
