@@ -9,7 +9,7 @@ export interface CodegenTarget {
   readonly features: string;
   /** Bits of the widest vectors to use. */
   readonly vectorBits: number;
-  /** Whether AVX-512F instructions may be named; false if absent. */
+  /** Whether instructions of AVX-512F and VL may be named; false if absent. */
   readonly avx512?: boolean;
 }
 

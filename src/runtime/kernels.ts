@@ -87,7 +87,7 @@ export const codegenTarget = (t: Target) => ({
   cpu: t.cpu,
   features: t.features.join(","),
   vectorBits: t.vectorBits,
-  avx512: t.arch === "x86_64" && hasFeature(t, "avx512f"),
+  avx512: t.arch === "x86_64" && hasFeature(t, "avx512f") && hasFeature(t, "avx512vl"),
 });
 
 /** Gives one kernel a step, in order; distinct ones compile at once. `onKernel` hears of each finished one. */

@@ -11,6 +11,7 @@ import { foldPadsIntoConvolutions } from "../../passes/graph/fold-pads.ts";
 import { foldScalesIntoConvolutions } from "../../passes/graph/fold-scales.ts";
 import { forwardIdentities } from "../../passes/graph/forward-identities.ts";
 import { fuseGroups } from "../../passes/graph/fuse-groups.ts";
+import { recognizeActivations } from "../../passes/graph/recognize-activations.ts";
 import { dropDead } from "../../passes/graph/rewriting.ts";
 import { selectWinograd } from "../../passes/graph/select-winograd.ts";
 import type { Machine } from "../../passes/schedule/library/plan.ts";
@@ -44,14 +45,19 @@ function graphPipeline(options: PrepareOptions): Pipeline<"graph", "graph"> {
   const typed = (name: string, doc: string, run: (g: Graph) => Graph) =>
     definePass<"graph", "graph">({ name, doc, requires: ["typed"], run });
   const scales = typed("fold-scales", "Folds batch norms and scales into convolutions.", foldScalesIntoConvolutions);
+  const activations = typed(
+    "recognize-activations",
+    "Puts one operator for activations that are made of several.",
+    recognizeActivations,
+  );
   return pipelineOf([
     infer,
     typed("drop-dead", "Drops nodes that no output needs.", dropDead),
     typed("forward-identities", "Lets readers of an identity read its input.", forwardIdentities),
     typed("common-subexpressions", "Computes equal values once.", eliminateCommonSubexpressions),
     typed("fold-pads", "Folds padding into the convolution that reads it.", foldPadsIntoConvolutions),
-    // Scaling weights instead of results changes how products are rounded.
-    ...(options.math === "strict" ? [] : [scales]),
+    // Both change how results are rounded.
+    ...(options.math === "strict" ? [] : [scales, activations]),
   ]);
 }
 

@@ -33,8 +33,16 @@ export interface Steps {
   integer(name: string, a: Value, b: Value): Value;
   toInteger(a: Value): Value;
   fromInteger(a: Value): Value;
-  /** a · 2^n for a whole float `n` by one instruction; undefined where the target has none for these lanes. */
-  scale(a: Value, n: Value): Value | undefined;
+  /** AVX-512's steps; undefined for other targets and lanes. */
+  readonly avx512?: Avx512Steps;
+}
+
+/** Single instructions on 16 or 8 lanes. */
+export interface Avx512Steps {
+  /** a · 2^⌊n⌋; denormal results, overflow and NaN as the mathematical product has them. */
+  scale(a: Value, n: Value): Value;
+  /** The entries of a table of 16 that the last four bits of the lanes of `index` (floats) name. */
+  lookup(table: readonly number[], index: Value): Value;
 }
 
 /** Steps on float32 values with the lanes of `t`. */
@@ -77,16 +85,35 @@ export function float32Steps(ctx: FunctionContext, t: DType): Steps {
     integer: (name, a, b) => writer.pure(`${name} ${word} ${a.ref}, ${b.ref}`),
     toInteger: convert("fptosi", float, word),
     fromInteger: convert("sitofp", word, float),
-    scale: (a, n) => (ctx.module.target.avx512 && lanes === 16 ? scalef(ctx, a, n) : undefined),
+    ...(ctx.module.target.avx512 && (lanes === 16 || lanes === 8) ? { avx512: avx512Steps(ctx, lanes) } : {}),
   };
   return steps;
 }
 
-/** AVX-512's `vscalefps`: denormal results, overflow and NaN as the mathematical product has them. */
-function scalef(ctx: FunctionContext, a: Value, n: Value): Value {
-  const vector = "<16 x float>";
-  const name = ctx.module.declare("llvm.x86.avx512.mask.scalef.ps.512", vector, [vector, vector, vector, "i16", "i32"]);
-  return ctx.writer.pure(
-    `call ${vector} ${name}(${vector} ${a.ref}, ${vector} ${n.ref}, ${vector} zeroinitializer, i16 -1, i32 4)`,
-  );
+function avx512Steps({ module, writer }: FunctionContext, lanes: 16 | 8): Avx512Steps {
+  const [floats, words] = [`<${lanes} x float>`, `<${lanes} x i32>`];
+  const mask = lanes === 16 ? "i16" : "i8";
+  // Only the instruction on whole registers has a rounding mode, of which 4 is the current one.
+  const [rounding, modes] = lanes === 16 ? [", i32 4", ["i32"]] : ["", []];
+  return {
+    scale: (a, n) => {
+      const name = `llvm.x86.avx512.mask.scalef.ps.${32 * lanes}`;
+      const callee = module.declare(name, floats, [floats, floats, floats, mask, ...modes]);
+      const operands = `${floats} ${a.ref}, ${floats} ${n.ref}, ${floats} zeroinitializer, ${mask} -1${rounding}`;
+      return writer.pure(`call ${floats} ${callee}(${operands})`);
+    },
+    lookup: (table, index) => {
+      const bits = writer.pure(`bitcast ${floats} ${index.ref} to ${words}`);
+      const part = (from: number): string => {
+        const entries = table.slice(from, from + lanes).map((v) => `float ${floatLiteral(Math.fround(v))}`);
+        return `${floats} <${entries.join(", ")}>`;
+      };
+      if (lanes === 16) {
+        const callee = module.declare("llvm.x86.avx512.permvar.sf.512", floats, [floats, words]);
+        return writer.pure(`call ${floats} ${callee}(${part(0)}, ${words} ${bits.ref})`);
+      }
+      const callee = module.declare("llvm.x86.avx512.vpermi2var.ps.256", floats, [floats, words, floats]);
+      return writer.pure(`call ${floats} ${callee}(${part(0)}, ${words} ${bits.ref}, ${part(8)})`);
+    },
+  };
 }

@@ -2,7 +2,7 @@
 import { add, binary, compare, div, max, min, mul, select, sub, unary } from "../../../ir/expr/build.ts";
 import type { Expr } from "../../../ir/expr/expr.ts";
 import { elementwiseRow } from "../elementwise.ts";
-import { abs, exp, like, relu, sigmoid, softplus } from "../expressions.ts";
+import { abs, exp, like, neg, relu, sigmoid, softplus } from "../expressions.ts";
 import type { ComputeContext, OperatorRow } from "../row.ts";
 import { floats, numbers, signedNumbers } from "../shape-rules.ts";
 
@@ -75,7 +75,7 @@ export const activationRows: readonly OperatorRow[] = [
   activation("Sigmoid", (x) => sigmoid(x)),
   activation("Softplus", (x) => softplus(x)),
   activation("Softsign", (x) => div(x, add(abs(x), 1))),
-  activation("Swish", (x, a) => mul(x, sigmoid(mul(a("alpha", 1), x)))),
+  activation("Swish", (x, a) => div(x, add(exp(neg(mul(a("alpha", 1), x))), 1))),
   activation("ThresholdedRelu", (x, a) => select(compare("gt", x, a("alpha", 1)), x, like(x, 0))),
   elementwiseRow("PRelu", signedNumbers, (_, x, slope) => select(negative(x), binary("mul", slope!, x), x)),
 ];
