@@ -2,6 +2,7 @@
 import { staticDims, valueOf } from "../../ir/graph/build.ts";
 import type { Graph, Node } from "../../ir/graph/graph.ts";
 import type { ValueId } from "../../ir/support/ids.ts";
+import type { WinogradAxis } from "./winograd-transforms.ts";
 
 /** A float32 2-d convolution. Pads are top, left, bottom, right. */
 export interface ConvShape {
@@ -114,33 +115,33 @@ export function matmulShapeOf(graph: Graph, n: Node): MatmulShape | undefined {
   };
 }
 
-/** A convolution in Winograd's form; `tile` outputs a tile and axis. Pads are top, left, bottom, right. */
+/** A convolution in Winograd's form. Pads are top, left, bottom, right. */
 export interface WinogradShape {
-  readonly tile: number;
+  /** Height and width. */
+  readonly axes: readonly [WinogradAxis, WinogradAxis];
   readonly pads: readonly number[];
   readonly inputChannels: number;
   readonly outputChannels: number;
-  readonly inputHeight: number;
-  readonly inputWidth: number;
-  readonly outputHeight: number;
-  readonly outputWidth: number;
+  readonly input: readonly [height: number, width: number];
+  readonly output: readonly [height: number, width: number];
 }
 
 /** The shape of a WinogradConv node; undefined for anything else. */
 export function winogradShapeOf(graph: Graph, n: Node): WinogradShape | undefined {
-  const tile = n.attributes.get("tile");
-  const pads = n.attributes.get("pads");
-  if (n.op !== "WinogradConv" || tile?.kind !== "int" || pads?.kind !== "ints") return undefined;
+  if (n.op !== "WinogradConv") return undefined;
+  const [tile, kernel, strides, pads] = ["tile", "kernel", "strides", "pads"].map((name) => {
+    const a = n.attributes.get(name);
+    return a?.kind === "ints" ? a.value.map(Number) : [];
+  }) as [number[], number[], number[], number[]];
   const x = staticDims(graph, n.inputs[0]!);
   const y = staticDims(graph, n.outputs[0]!);
+  const axis = (i: number): WinogradAxis => ({ outputs: tile[i]!, taps: kernel[i]!, stride: strides[i]! });
   return {
-    tile: Number(tile.value),
-    pads: pads.value.map(Number),
+    axes: [axis(0), axis(1)],
+    pads,
     inputChannels: x[1]!,
     outputChannels: y[1]!,
-    inputHeight: x[2]!,
-    inputWidth: x[3]!,
-    outputHeight: y[2]!,
-    outputWidth: y[3]!,
+    input: [x[2]!, x[3]!],
+    output: [y[2]!, y[3]!],
   };
 }

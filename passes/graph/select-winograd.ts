@@ -1,27 +1,28 @@
 /**
- * Replaces 3×3 convolutions of stride 1 by Winograd's algorithm where the model says it is faster. The tile size is
- * chosen by modelled cycles: multiplications, transforms, and the traffic of the inflated weights. Reassociates, with an
- * error that tests hold below 5e-5 of the largest output, so it does not run under strict math.
+ * Replaces convolutions of strides 1 and 2 by Winograd's algorithm where the model says it is faster. The tile is chosen
+ * by modelled cycles: multiplications, transforms, and the traffic of the inflated weights. Reassociates, with an error
+ * that tests hold below 5e-5 of the largest output, so it does not run under strict math.
  */
 import { attributesOf, GraphBuilder, valueOf } from "../../ir/graph/build.ts";
 import type { Graph, Node } from "../../ir/graph/graph.ts";
 import { tensorValue } from "../../ir/graph/tensor-value.ts";
 import type { Machine } from "../schedule/library/plan.ts";
 import { type ConvShape, convShapeOf } from "./contraction-shapes.ts";
-import { transformWeights, winogradTiles } from "./winograd-transforms.ts";
+import { alphaOf, tileSizes, transformWeights, type WinogradAxis } from "./winograd-transforms.ts";
 
 /** The domain of operators that only passes make. */
 const ownDomain = "tilewright";
 
-export function selectWinograd(graph: Graph, machine: Machine): Graph {
+/** `threads` share the computation, but not the memory that weights come from. */
+export function selectWinograd(graph: Graph, machine: Machine, threads = 1): Graph {
   const builder = new GraphBuilder(graph);
   let changed = false;
   const nodes = graph.nodes.map((n) => {
     const shape = convShapeOf(graph, n);
-    const m = shape && fits(graph, n, shape, machine) ? fastestTile(shape, machine) : undefined;
-    if (!shape || m === undefined) return n;
+    const axes = shape && fits(graph, n, shape, machine) ? fastestTile(shape, machine, threads) : undefined;
+    if (!shape || axes === undefined) return n;
     changed = true;
-    return winogradNode(builder, n, shape, m);
+    return winogradNode(builder, n, shape, axes);
   });
   return changed ? { ...graph, nodes, values: builder.values, nextId: builder.ids.next } : graph;
 }
@@ -30,10 +31,12 @@ function fits(graph: Graph, n: Node, s: ConvShape, m: Machine): boolean {
   const [, w, b] = n.inputs;
   const constants =
     valueOf(graph, w!).constant !== undefined && (b === undefined || valueOf(graph, b).constant !== undefined);
-  const square = [...s.kernel, ...s.strides, ...s.dilations].join() === "3,3,1,1,1,1";
   return (
     constants &&
-    square &&
+    Math.max(...s.kernel) > 1 &&
+    Math.max(...s.kernel) <= 7 &&
+    Math.max(...s.strides) <= 2 &&
+    Math.max(...s.dilations) === 1 &&
     s.group === 1 &&
     s.inputChannels >= m.lanes &&
     s.outputChannels >= m.lanes &&
@@ -47,37 +50,61 @@ const memoryBytesPerCycle = 8;
 /** Weights above this many bytes come from memory each time. */
 const lastLevelBytes = 8 << 20;
 
-/** The tile with the least modelled cycles, or undefined when the direct algorithm has less. */
-export function fastestTile(s: ConvShape, machine: Machine): number | undefined {
-  const fmas = machine.lanes * machine.fmaPerCycle;
-  const direct = (s.batch * 9 * s.inputChannels * s.outputChannels * s.outputHeight * s.outputWidth) / fmas;
-  let best: number | undefined;
+/** The tile along height and width with the least modelled cycles; undefined when the direct algorithm has less. */
+export function fastestTile(s: ConvShape, machine: Machine, threads = 1): [WinogradAxis, WinogradAxis] | undefined {
+  const fmas = machine.lanes * machine.fmaPerCycle * threads;
+  const window = s.kernel[0] * s.kernel[1];
+  const direct = (s.batch * window * s.inputChannels * s.outputChannels * s.outputHeight * s.outputWidth) / fmas;
+  let best: [WinogradAxis, WinogradAxis] | undefined;
   let least = 0.95 * direct;
-  for (const m of winogradTiles) {
+  for (const axes of candidates(s)) {
     // A larger tile must win clearly: it rounds more and inflates the weights.
-    const cycles = winogradCycles(s, m, machine) * (best === undefined ? 1 : 1.08);
-    if (cycles < least) [best, least] = [m, cycles];
+    const cycles = winogradCycles(s, axes, machine, threads) * (best === undefined ? 1 : 1.08);
+    if (cycles < least) [best, least] = [axes, cycles];
   }
   return best;
 }
-function winogradCycles(s: ConvShape, m: number, machine: Machine): number {
-  const alpha = m + 2;
-  const tiles = s.batch * Math.ceil(s.outputHeight / m) * Math.ceil(s.outputWidth / m);
-  const products = (alpha * alpha * tiles * s.inputChannels * s.outputChannels) / (machine.lanes * machine.fmaPerCycle);
+/** Tiles with the same number of outputs along both axes, or along the one that has more than one tap; small ones first. */
+function candidates(s: ConvShape): [WinogradAxis, WinogradAxis][] {
+  const sizes = [0, 1].map((i) => tileSizes(s.kernel[i]!, s.strides[i]!)) as [number[], number[]];
+  const axis = (i: 0 | 1, outputs: number): WinogradAxis => ({ outputs, taps: s.kernel[i], stride: s.strides[i] });
+  const longer = sizes[0].length > 1 || s.kernel[1] === 1 ? sizes[0] : sizes[1];
+  return longer
+    .map((m): [number, number] => [s.kernel[0] === 1 ? 1 : m, s.kernel[1] === 1 ? 1 : m])
+    .filter(([h, w]) => sizes[0].includes(h) && sizes[1].includes(w))
+    .map(([h, w]) => [axis(0, h), axis(1, w)]);
+}
+function winogradCycles(
+  s: ConvShape,
+  axes: readonly [WinogradAxis, WinogradAxis],
+  machine: Machine,
+  threads: number,
+): number {
+  const [rows, columns] = axes;
+  const positions = alphaOf(rows) * alphaOf(columns);
+  const tiles = s.batch * Math.ceil(s.outputHeight / rows.outputs) * Math.ceil(s.outputWidth / columns.outputs);
+  const products = (positions * tiles * s.inputChannels * s.outputChannels) / (machine.lanes * machine.fmaPerCycle);
   // About two passes of alpha operations an element, and a store or load each, on whole vectors.
-  const transforms = (tiles * alpha * alpha * 3 * (s.inputChannels + 1.2 * s.outputChannels)) / machine.lanes;
-  const weightBytes = 4 * alpha * alpha * s.inputChannels * s.outputChannels;
-  const rate = weightBytes > lastLevelBytes ? memoryBytesPerCycle : lastLevelBytesPerCycle;
-  const streaming = weightBytes > machine.l2Bytes / 4 ? weightBytes / rate : 0;
-  return Math.max(1.08 * products, streaming) + transforms;
+  const transforms = (tiles * positions * 3 * (s.inputChannels + 1.2 * s.outputChannels)) / machine.lanes;
+  const weightBytes = 4 * positions * s.inputChannels * s.outputChannels;
+  const multiplying = (1.08 * products + transforms) / threads;
+  if (weightBytes > lastLevelBytes) {
+    // Memory is read ahead of the products only in part.
+    const streaming = weightBytes / memoryBytesPerCycle;
+    return Math.max(multiplying + 0.4 * streaming, streaming);
+  }
+  const streaming = weightBytes > machine.l2Bytes / 4 ? weightBytes / lastLevelBytesPerCycle : 0;
+  return Math.max(multiplying, streaming);
 }
 
-function winogradNode(builder: GraphBuilder, n: Node, s: ConvShape, m: number): Node {
+function winogradNode(builder: GraphBuilder, n: Node, s: ConvShape, axes: [WinogradAxis, WinogradAxis]): Node {
   const weights = builder.values.get(n.inputs[1]!)!;
-  const transformed = transformWeights(weights.constant!.data as Float32Array, s.inputChannels * s.outputChannels, m);
-  const dims = [(m + 2) ** 2, s.outputChannels, s.inputChannels];
-  const u = builder.constant(`${weights.name}_winograd${m}`, tensorValue("float32", dims, transformed));
-  const attributes = attributesOf({ tile: m, pads: [...s.pads] });
+  const filters = s.inputChannels * s.outputChannels;
+  const transformed = transformWeights(weights.constant!.data as Float32Array, filters, axes);
+  const tile = axes.map((a) => a.outputs);
+  const dims = [transformed.length / filters, s.outputChannels, s.inputChannels];
+  const u = builder.constant(`${weights.name}_winograd${tile.join("x")}`, tensorValue("float32", dims, transformed));
+  const attributes = attributesOf({ tile, kernel: [...s.kernel], strides: [...s.strides], pads: [...s.pads] });
   return {
     ...n,
     op: "WinogradConv",

@@ -104,17 +104,14 @@ function winogradLayouts(graph: Graph, g: Group, s: WinogradShape, m: Machine): 
     [u!, winogradWeightLayout(s, m)],
   ]);
   if (b !== undefined) inputs.set(b, lastBlocked(1, m.lanes));
-  const reach = (size: number, out: number, before: number): Halo => ({
-    before,
-    after: Math.max(0, Math.ceil(out / s.tile) * s.tile + 2 - before - size),
-  });
+  const reach = (axis: 0 | 1): Halo => {
+    const { outputs, taps, stride } = s.axes[axis];
+    const computed = Math.ceil(s.output[axis] / outputs) * outputs;
+    const before = s.pads[axis]!;
+    return { before, after: Math.max(0, stride * (computed - 1) + taps - before - s.input[axis]) };
+  };
   const zero = { before: 0, after: 0 };
-  const halo = [
-    zero,
-    zero,
-    reach(s.inputHeight, s.outputHeight, s.pads[0]!),
-    reach(s.inputWidth, s.outputWidth, s.pads[1]!),
-  ];
+  const halo = [zero, zero, reach(0), reach(1)];
   for (const v of g.inputs)
     if (v !== x && v !== u && v !== b) wantAligned(graph, v, staticDims(graph, g.outputs[0]!), blocked, m, inputs);
   return { ...none, output: blocked, internal: blocked, inputs, halos: new Map([[x!, halo]]) };
@@ -136,10 +133,10 @@ function winogradWeightLayout(s: WinogradShape, m: Machine): Layout {
 }
 /** The register tile of the products: transformed tiles × output channels. */
 function winogradTile(s: WinogradShape, m: Machine) {
-  const tiles = Math.ceil(s.outputHeight / s.tile) * Math.ceil(s.outputWidth / s.tile);
+  const [rows, columns] = s.axes.map((a, i) => Math.ceil(s.output[i]! / a.outputs)) as [number, number];
   return chooseRegisterTile(m, {
     vectorBlocks: Math.ceil(s.outputChannels / m.lanes),
-    extent: Math.min(tiles, 28),
+    extent: Math.min(rows * columns, 28),
     depth: s.inputChannels,
     outputBytes: 0,
   });

@@ -1,128 +1,125 @@
 /**
- * The matrices of Winograd's minimal filtering F(m×m, 3×3) (Lavin & Gray, CVPR 2016): y = Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A with
- * interpolation points 0, ±1, ±2, ±1/2, ∞.
+ * The matrices of Winograd's minimal filtering (Winograd 1980; Lavin & Gray, CVPR 2016), for any number of taps and any
+ * stride: along one axis y = Aᵀ[(G g) ⊙ (Bᵀ d)], in two dimensions along both. They follow from interpolating the
+ * product of two polynomials at the points 0, ±1, ±2, ±1/2, ∞ (Toom & Cook). A stride takes the taps apart into phases,
+ * each of which is a filter of stride 1 over every stride-th input; their products add up.
  */
 import { invariant } from "../../ir/support/invariant.ts";
 
+/** One axis of a convolution in Winograd's form. */
+export interface WinogradAxis {
+  /** Outputs of a tile. */
+  readonly outputs: number;
+  /** Extent of the filter. */
+  readonly taps: number;
+  readonly stride: number;
+}
+type Matrix = readonly (readonly number[])[];
 export interface WinogradMatrices {
-  /** Outputs per axis of a tile. */
-  readonly m: number;
-  /** Inputs per axis of a tile: m + 2. */
-  readonly alpha: number;
   /** Bᵀ: alpha × alpha. */
-  readonly input: readonly (readonly number[])[];
-  /** G: alpha × 3. */
-  readonly weight: readonly (readonly number[])[];
-  /** Aᵀ: m × alpha. */
-  readonly output: readonly (readonly number[])[];
+  readonly input: Matrix;
+  /** G: alpha × taps. */
+  readonly weight: Matrix;
+  /** Aᵀ: outputs × alpha. */
+  readonly output: Matrix;
 }
 
-const f2: WinogradMatrices = {
-  m: 2,
-  alpha: 4,
-  input: [
-    [1, 0, -1, 0],
-    [0, 1, 1, 0],
-    [0, -1, 1, 0],
-    [0, 1, 0, -1],
-  ],
-  weight: [
-    [1, 0, 0],
-    [0.5, 0.5, 0.5],
-    [0.5, -0.5, 0.5],
-    [0, 0, 1],
-  ],
-  output: [
-    [1, 1, 1, 0],
-    [0, 1, -1, -1],
-  ],
-};
-const f4: WinogradMatrices = {
-  m: 4,
-  alpha: 6,
-  input: [
-    [4, 0, -5, 0, 1, 0],
-    [0, -4, -4, 1, 1, 0],
-    [0, 4, -4, -1, 1, 0],
-    [0, -2, -1, 2, 1, 0],
-    [0, 2, -1, -2, 1, 0],
-    [0, 4, 0, -5, 0, 1],
-  ],
-  weight: [
-    [1 / 4, 0, 0],
-    [-1 / 6, -1 / 6, -1 / 6],
-    [-1 / 6, 1 / 6, -1 / 6],
-    [1 / 24, 1 / 12, 1 / 6],
-    [1 / 24, -1 / 12, 1 / 6],
-    [0, 0, 1],
-  ],
-  output: [
-    [1, 1, 1, 1, 1, 0],
-    [0, 1, -1, 2, -2, 0],
-    [0, 1, 1, 4, 4, 0],
-    [0, 1, -1, 8, -8, 1],
-  ],
-};
-const f6: WinogradMatrices = {
-  m: 6,
-  alpha: 8,
-  input: [
-    [1, 0, -21 / 4, 0, 21 / 4, 0, -1, 0],
-    [0, 1, 1, -17 / 4, -17 / 4, 1, 1, 0],
-    [0, -1, 1, 17 / 4, -17 / 4, -1, 1, 0],
-    [0, 1 / 2, 1 / 4, -5 / 2, -5 / 4, 2, 1, 0],
-    [0, -1 / 2, 1 / 4, 5 / 2, -5 / 4, -2, 1, 0],
-    [0, 2, 4, -5 / 2, -5, 1 / 2, 1, 0],
-    [0, -2, 4, 5 / 2, -5, -1 / 2, 1, 0],
-    [0, -1, 0, 21 / 4, 0, -21 / 4, 0, 1],
-  ],
-  weight: [
-    [1, 0, 0],
-    [-2 / 9, -2 / 9, -2 / 9],
-    [-2 / 9, 2 / 9, -2 / 9],
-    [1 / 90, 1 / 45, 2 / 45],
-    [1 / 90, -1 / 45, 2 / 45],
-    [32 / 45, 16 / 45, 8 / 45],
-    [32 / 45, -16 / 45, 8 / 45],
-    [0, 0, 1],
-  ],
-  output: [
-    [1, 1, 1, 1, 1, 1, 1, 0],
-    [0, 1, -1, 2, -2, 1 / 2, -1 / 2, 0],
-    [0, 1, 1, 4, 4, 1 / 4, 1 / 4, 0],
-    [0, 1, -1, 8, -8, 1 / 8, -1 / 8, 0],
-    [0, 1, 1, 16, 16, 1 / 16, 1 / 16, 0],
-    [0, 1, -1, 32, -32, 1 / 32, -1 / 32, 1],
-  ],
-};
+/** Inputs of a tile, and as many products. */
+export const alphaOf = ({ outputs, taps, stride }: WinogradAxis): number => stride * (outputs - 1) + taps;
 
-/** The tile sizes there are matrices for. */
-export const winogradTiles: readonly number[] = [2, 4, 6];
+/** Interpolation points beside infinity. More, or larger ones, would round too much in float32. */
+const points = [0, 1, -1, 2, -2, 1 / 2, -1 / 2];
 
-export function winogradMatrices(m: number): WinogradMatrices {
-  const found = [f2, f4, f6].find((f) => f.m === m);
-  invariant(found, `there is no Winograd tile of ${m} outputs`);
-  return found;
+/** The numbers of outputs a tile may have along an axis. One tap needs no products to be saved. */
+export function tileSizes(taps: number, stride: number): number[] {
+  if (taps === 1) return [1];
+  const longest = Math.ceil(taps / stride);
+  return [2, 3, 4, 5, 6].filter((outputs) => outputs + longest - 2 <= points.length);
 }
 
-/** G g Gᵀ for every filter of weights [o, i, 3, 3]: shape [alpha², o, i]. */
-export function transformWeights(weights: Float32Array, filters: number, m: number): Float32Array {
-  const { alpha, weight } = winogradMatrices(m);
-  const rows = weight.flat();
-  const out = new Float32Array(alpha * alpha * filters);
-  const half = new Float64Array(alpha * 3);
+const known = new Map<string, WinogradMatrices>();
+export function winogradMatrices(axis: WinogradAxis): WinogradMatrices {
+  const key = `${axis.outputs} ${axis.taps} ${axis.stride}`;
+  const matrices = known.get(key) ?? matricesOf(axis);
+  known.set(key, matrices);
+  return matrices;
+}
+function matricesOf(axis: WinogradAxis): WinogradMatrices {
+  const { outputs, taps, stride } = axis;
+  const input: number[][] = [];
+  const weight: number[][] = [];
+  const output: number[][] = Array.from({ length: outputs }, () => []);
+  for (let phase = 0; phase < Math.min(stride, taps); phase++) {
+    const part = ofStrideOne(outputs, Math.ceil((taps - phase) / stride));
+    for (const row of part.input) input.push(spread(row, phase, stride, alphaOf(axis)));
+    for (const row of part.weight) weight.push(spread(row, phase, stride, taps));
+    for (const [i, row] of part.output.entries()) output[i]!.push(...row);
+  }
+  return { input, weight, output };
+}
+/** The row with its elements at `phase`, `phase` + `stride`, … */
+function spread(row: readonly number[], phase: number, stride: number, length: number): number[] {
+  const wide = new Array<number>(length).fill(0);
+  for (const [k, v] of row.entries()) wide[phase + k * stride] = v;
+  return wide;
+}
+
+/** F(outputs, taps). */
+function ofStrideOne(outputs: number, taps: number): WinogradMatrices {
+  const alpha = outputs + taps - 1;
+  if (taps === 1) return { input: identity(outputs), weight: new Array(outputs).fill([1]), output: identity(outputs) };
+  const finite = points.slice(0, alpha - 1);
+  invariant(finite.length === alpha - 1, `there are no points for ${outputs} outputs of ${taps} taps`);
+  const input: number[][] = [];
+  const weight: number[][] = [];
+  for (const [i, a] of finite.entries()) {
+    const others = finite.filter((_, j) => j !== i);
+    const scale = others.reduce((f, b) => f * (a - b), 1);
+    // The sign of a row cancels; this one is customary.
+    const sign = i === 0 ? Math.sign(scale) : 1;
+    input.push([...withRoots(others).map((c) => sign * c), 0]);
+    weight.push(Array.from({ length: taps }, (_, k) => (sign * a ** k) / scale));
+  }
+  input.push(withRoots(finite));
+  weight.push([...new Array<number>(taps - 1).fill(0), 1]);
+  const output = Array.from({ length: outputs }, (_, k) => [...finite.map((a) => a ** k), k === outputs - 1 ? 1 : 0]);
+  return { input, weight, output };
+}
+const identity = (n: number): number[][] =>
+  Array.from({ length: n }, (_, i) => Array.from({ length: n }, (_, j) => (i === j ? 1 : 0)));
+/** Coefficients of ∏ (x - root), lowest power first. */
+function withRoots(roots: readonly number[]): number[] {
+  let product = [1];
+  for (const root of roots)
+    product = [0, ...product].map((higher, k) => (k < product.length ? higher - root * product[k]! : higher));
+  return product;
+}
+
+/** G g Gᵀ for every filter of weights [o, i, height, width]: shape [alpha of height · alpha of width, o, i]. */
+export function transformWeights(
+  weights: Float32Array,
+  filters: number,
+  [vertical, horizontal]: readonly [WinogradAxis, WinogradAxis],
+): Float32Array {
+  const rows = winogradMatrices(vertical).weight;
+  const columns = winogradMatrices(horizontal).weight;
+  const [height, width] = [vertical.taps, horizontal.taps];
+  const out = new Float32Array(rows.length * columns.length * filters);
+  const half = new Float64Array(rows.length * width);
   for (let f = 0; f < filters; f++) {
-    const g = f * 9;
-    for (let a = 0; a < alpha; a++)
-      for (let c = 0; c < 3; c++)
-        half[a * 3 + c] =
-          rows[a * 3]! * weights[g + c]! +
-          rows[a * 3 + 1]! * weights[g + 3 + c]! +
-          rows[a * 3 + 2]! * weights[g + 6 + c]!;
-    for (let a = 0; a < alpha; a++)
-      for (let b = 0; b < alpha; b++)
-        out[(a * alpha + b) * filters + f] =
-          half[a * 3]! * rows[b * 3]! + half[a * 3 + 1]! * rows[b * 3 + 1]! + half[a * 3 + 2]! * rows[b * 3 + 2]!;
+    const g = f * height * width;
+    for (const [a, row] of rows.entries())
+      for (let c = 0; c < width; c++) {
+        let sum = 0;
+        for (let k = 0; k < height; k++) sum += row[k]! * weights[g + k * width + c]!;
+        half[a * width + c] = sum;
+      }
+    for (let a = 0; a < rows.length; a++)
+      for (const [b, column] of columns.entries()) {
+        let sum = 0;
+        for (let k = 0; k < width; k++) sum += half[a * width + k]! * column[k]!;
+        out[(a * columns.length + b) * filters + f] = sum;
+      }
   }
   return out;
 }

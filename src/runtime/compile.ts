@@ -185,7 +185,7 @@ export function prepareGraph(graph: Graph, context: KernelContext, options: Comp
     ...(options.shapes ? { shapes: options.shapes } : {}),
     ...(options.values ? { values: options.values } : {}),
   });
-  const fused = withOwnOutputs(layOut(simplified, context.machine, context.math));
+  const fused = withOwnOutputs(layOut(simplified, context.machine, context.math, context.threads));
   return { fused, steps: fused.groups.filter((g) => !isView(fused, g)) };
 }
 

@@ -73,7 +73,7 @@ export function patternOf(n: Node): ReturnType<Parameters<typeof fuseGroups>[1]>
 }
 
 /** Algorithms, groups and layouts for a target. Under strict math every convolution stays the direct one. */
-export function layOut(graph: Graph, machine: Machine, math: MathPolicy = "default"): FusedGraph {
-  const chosen = math === "strict" ? graph : selectWinograd(graph, machine);
+export function layOut(graph: Graph, machine: Machine, math: MathPolicy = "default", threads = 1): FusedGraph {
+  const chosen = math === "strict" ? graph : selectWinograd(graph, machine, threads);
   return assignLayouts(fuseGroups(chosen, patternOf), machine);
 }

@@ -2,6 +2,7 @@
 import { staticDims } from "../../ir/graph/build.ts";
 import type { FusedGraph, Graph, Group, Node } from "../../ir/graph/graph.ts";
 import { elementCount } from "../../ir/graph/tensor-value.ts";
+import { winogradShapeOf } from "../../passes/graph/contraction-shapes.ts";
 import { storageBytes } from "./memory-plan.ts";
 
 /** Floating-point operations of the direct algorithm (a multiply-add is two) and bytes touched at least once. */
@@ -24,7 +25,8 @@ export function nodeMacs(graph: Graph, n: Node): number {
   if (first === undefined || second === undefined || made === undefined || !["", "tilewright"].includes(n.domain))
     return 0;
   const out = elementCount(staticDims(graph, made));
-  if (n.op === "WinogradConv") return out * 9 * staticDims(graph, first)[1]!;
+  const winograd = winogradShapeOf(graph, n);
+  if (winograd) return out * winograd.axes[0].taps * winograd.axes[1].taps * winograd.inputChannels;
   if (n.op === "Conv" || n.op === "ConvTranspose") {
     const w = staticDims(graph, second);
     const per = w[0] ? elementCount(w) / w[0] : 0;

@@ -52,7 +52,7 @@ export async function walk(): Promise<ReadonlyMap<string, string>> {
 /** Machine code is LLVM's: excerpts of it are compared only where the version is the one they were made with. */
 export const sameLlvm = (): boolean => llvmVersion().startsWith("22.");
 
-/** A 3×3 convolution with stride 2, as exporters write it: batch normalization and activation are nodes of their own. */
+/** A 3×3 convolution with stride and dilation 2, as exporters write it: batch normalization and activation are nodes of their own. */
 function convolutionModel(): Graph {
   const b = new GraphBuilder();
   const filled = (name: string, dims: number[], value: (i: number) => number) => {
@@ -64,7 +64,7 @@ function convolutionModel(): Graph {
   const [y] = b.node("Conv", [x, w], {
     outputs: ["y"],
     opset: 17,
-    attributes: { pads: [1, 1, 1, 1], strides: [2, 2] },
+    attributes: { pads: [2, 2, 2, 2], strides: [2, 2], dilations: [2, 2] },
   });
   const parts = ["scale", "shift", "mean", "variance"].map((name, k) => filled(name, [64], (i) => 1 + ((i + k) % 3)));
   const [z] = b.node("BatchNormalization", [y, ...parts], { outputs: ["z"], opset: 17 });

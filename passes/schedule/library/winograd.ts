@@ -21,8 +21,9 @@ const extents = (b: Block): number[] => b.iterVars.map((v) => constantValue(v.ex
 export const scheduleWinograd: Recipe = { name: "winograd", applies, schedule };
 
 interface Plan {
-  /** Outputs of a tile and axis. */
-  readonly m: number;
+  /** Outputs of a tile along height and width, and the products that it takes a channel pair. */
+  readonly tile: readonly [height: number, width: number];
+  readonly positions: number;
   /** Tile rows of a block; divides all tile rows. */
   readonly rows: number;
   readonly tileRows: number;
@@ -33,25 +34,25 @@ interface Plan {
 }
 function planOf(s: Schedule, machine: Machine, threads: number): Plan {
   const product = stageNamed(s, "WinogradProduct")!;
-  const [, square, tiles, , , depth] = extents(product) as [number, number, number, number, number, number];
-  const m = Math.sqrt(square) - 2;
+  const [, positions, tiles, , , depth] = extents(product) as [number, number, number, number, number, number];
+  const tile = stageNamed(s, "WinogradOutput")!.annotations!.tile as [number, number];
   const epilogue = stagesOf(s.program)
     .filter((t) => t.kind === "elementwise")
     .at(-1)!.block;
   const [, , height] = extents(epilogue) as [number, number, number];
-  const tileRows = Math.ceil(height / m);
+  const tileRows = Math.ceil(height / tile[0]);
   const tileColumns = tiles / tileRows;
   const made = new Set([...product.writes, ...stageNamed(s, "WinogradInput")!.writes].map((r) => r.buffer.id));
   const weights = product.reads.find((r) => !made.has(r.buffer.id))!.buffer;
   const vectors = constantValue(weights.shape.at(-1)!)! / machine.lanes;
-  const bytesOfRows = (rows: number): number => 4 * square * rows * tileColumns * (depth + vectors * machine.lanes);
+  const bytesOfRows = (rows: number): number => 4 * positions * rows * tileColumns * (depth + vectors * machine.lanes);
   let rows = 1;
   for (let r = 1; r <= tileRows; r++) {
     const parallelEnough = threads <= 1 || tileRows / r >= 2 * threads || tileRows < 2 * threads;
     if (tileRows % r === 0 && r * tileColumns <= 36 && bytesOfRows(r) <= 0.7 * machine.l2Bytes && parallelEnough)
       rows = r;
   }
-  return { m, rows, tileRows, tileColumns, vectors, depth };
+  return { tile, positions, rows, tileRows, tileColumns, vectors, depth };
 }
 
 function schedule(s: Schedule, { machine, threads }: RecipeContext): void {
@@ -66,9 +67,10 @@ function schedule(s: Schedule, { machine, threads }: RecipeContext): void {
   );
   const collect = s.cacheWrite(product, findBlock(s.program, product.id)!.writes[0]!.buffer.name, "register");
   const [n, co, h, w, lane] = s.loops(epilogue) as [LoopCursor, LoopCursor, LoopCursor, LoopCursor, LoopCursor];
-  const [block, row] = s.split(h, { factor: p.rows * p.m, tail: tailOf(s, h, p.rows * p.m) });
-  const [tileRow, i] = s.split(row, { factor: p.m, tail: "exact" });
-  const [tileColumn, j] = s.split(w, { factor: p.m, tail: tailOf(s, w, p.m) });
+  const [height, width] = p.tile;
+  const [block, row] = s.split(h, { factor: p.rows * height, tail: tailOf(s, h, p.rows * height) });
+  const [tileRow, i] = s.split(row, { factor: height, tail: "exact" });
+  const [tileColumn, j] = s.split(w, { factor: width, tail: tailOf(s, w, width) });
   const [coTile, coBlock] = s.split(co, { factor: p.vectors, tail: "exact" });
   s.reorder(n, block, coTile, tileRow, tileColumn, i, j, coBlock, lane);
   s.vectorize(lane);
@@ -79,7 +81,7 @@ function schedule(s: Schedule, { machine, threads }: RecipeContext): void {
   s.computeAt(input, block);
   s.vectorize(s.loops(input).at(-1)!);
   vectorizeHalos(s, machine);
-  const work = p.rows * p.tileColumns * (p.m + 2) ** 2 * p.depth * p.vectors * machine.lanes;
+  const work = p.rows * p.tileColumns * p.positions * p.depth * p.vectors * machine.lanes;
   if (s.extent(block)! >= 2 * threads) parallelOuter(s, [n, block], threads, work * s.extent(coTile)!);
   else parallelChannels(s, input, coTile, threads, work);
 }

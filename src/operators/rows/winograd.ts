@@ -1,6 +1,6 @@
 /**
- * WinogradConv (made by passes/graph/select-winograd.ts): a 3×3 convolution of stride 1 as input transform, one matrix
- * product for each of the alpha² transformed positions, and output transform.
+ * WinogradConv (made by passes/graph/select-winograd.ts): a convolution as input transform, one matrix product for each
+ * of the transformed positions of a tile, and output transform.
  */
 import { add, binary, constant, floordiv, floormod, mul, sub, unary, variable } from "../../../ir/expr/build.ts";
 import { dtype } from "../../../ir/expr/dtype.ts";
@@ -10,25 +10,34 @@ import { letIn, seq } from "../../../ir/loop/build.ts";
 import { sum, type Tensor } from "../../../ir/loop/compute.ts";
 import type { Stmt } from "../../../ir/loop/program.ts";
 import type { IdSource } from "../../../ir/support/ids.ts";
-import { winogradMatrices } from "../../../passes/graph/winograd-transforms.ts";
+import { alphaOf, type WinogradAxis, winogradMatrices } from "../../../passes/graph/winograd-transforms.ts";
 import { type ComputeContext, type NodeContext, type OperatorRow, ownDomain, type StaticType } from "../row.ts";
 
 interface Facts {
-  readonly m: number;
-  readonly alpha: number;
+  /** Height and width. */
+  readonly axes: readonly [WinogradAxis, WinogradAxis];
+  readonly alpha: readonly [number, number];
   readonly pads: readonly number[];
   /** Tiles along height and width. */
   readonly tiles: readonly [number, number];
   readonly output: readonly number[];
 }
 function facts(c: NodeContext): Facts {
-  const [n, , h, w] = c.require(0).dims as [number, number, number, number];
-  const m = c.attributes.int("tile", 4);
-  const pads = c.attributes.ints("pads") ?? [0, 0, 0, 0];
-  const outHeight = h + pads[0]! + pads[2]! - 2;
-  const outWidth = w + pads[1]! + pads[3]! - 2;
-  const tiles = [Math.ceil(outHeight / m), Math.ceil(outWidth / m)] as const;
-  return { m, alpha: m + 2, pads, tiles, output: [n, c.require(1).dims[1]!, outHeight, outWidth] };
+  const [n, , ...size] = c.require(0).dims as [number, number, number, number];
+  const ints = (name: string, otherwise: number[]): readonly number[] => c.attributes.ints(name) ?? otherwise;
+  const [tile, kernel, strides] = [ints("tile", [4, 4]), ints("kernel", [3, 3]), ints("strides", [1, 1])];
+  const pads = ints("pads", [0, 0, 0, 0]);
+  const axis = (i: number): WinogradAxis => ({ outputs: tile[i]!, taps: kernel[i]!, stride: strides[i]! });
+  const axes = [axis(0), axis(1)] as const;
+  const extents = axes.map((a, i) => Math.floor((size[i]! + pads[i]! + pads[i + 2]! - a.taps) / a.stride) + 1);
+  const tiles = axes.map((a, i) => Math.ceil(extents[i]! / a.outputs)) as [number, number];
+  return {
+    axes,
+    alpha: [alphaOf(axes[0]), alphaOf(axes[1])],
+    pads,
+    tiles,
+    output: [n, c.require(1).dims[1]!, ...extents],
+  };
 }
 const infer = (c: NodeContext): StaticType[] => [{ dtype: "float32", dims: facts(c).output }];
 
@@ -95,23 +104,23 @@ function mirrors(a: readonly number[], b: readonly number[]): boolean {
   const opposite = used.filter((i) => a[i] === -b[i]!).length;
   return same + opposite === used.length && same > 0 && opposite > 0;
 }
-/** matrix · values · matrixᵀ of a square of values. */
-function transformSquare(
+/** vertical · values · horizontalᵀ. */
+function transformTile(
   lets: Lets,
-  matrix: readonly (readonly number[])[],
+  [vertical, horizontal]: readonly (readonly (readonly number[])[])[],
   values: readonly (readonly Expr[])[],
 ): Expr[][] {
   const columns = values[0]!.map((_, q) =>
     applyMatrix(
       lets,
-      matrix,
+      vertical!,
       values.map((row) => row[q]!),
     ),
   );
-  return matrix.map((_, a) =>
+  return vertical!.map((_, a) =>
     applyMatrix(
       lets,
-      matrix,
+      horizontal!,
       columns.map((column) => column[a]!),
     ),
   );
@@ -124,33 +133,41 @@ function compute(c: ComputeContext): Tensor[] {
   const u = c.input(1);
   const bias = c.optional(2);
   const lanes = x.layout.dims.at(-1)?.modulus ?? 1;
-  const { input, output } = winogradMatrices(f.m);
+  const matrices = f.axes.map(winogradMatrices);
+  const [rows, columns] = f.axes;
+  const [high, wide] = f.alpha;
   const [batch, channels, outHeight, outWidth] = f.output as [number, number, number, number];
   const inputChannels = x.dims[1]!;
   const count = f.tiles[0] * f.tiles[1];
-  const square = f.alpha * f.alpha;
+  const positions = high * wide;
   const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
   const blocks = (n: number): number => Math.ceil(n / lanes);
 
-  const v = builder.declare("winograd_input", "float32", [batch, square, count, inputChannels], lastBlocked(4, lanes));
+  const v = builder.declare(
+    "winograd_input",
+    "float32",
+    [batch, positions, count, inputChannels],
+    lastBlocked(4, lanes),
+  );
   builder.statements(
     "winograd_input",
     { n: batch, t: count, c_o: blocks(inputChannels), c_i: lanes },
     (n, t, co, ci) => {
       const lets = new Lets(builder.ids);
       const channel = add(mul(co, lanes), ci);
-      const top = sub(mul(floordiv(t, f.tiles[1]), f.m), f.pads[0]!);
-      const left = sub(mul(floormod(t, f.tiles[1]), f.m), f.pads[1]!);
-      const data = range(f.alpha).map((p) =>
-        range(f.alpha).map((q) => lets.bind(x.at(n, channel, add(top, p), add(left, q)))),
+      const top = sub(mul(floordiv(t, f.tiles[1]), rows.outputs * rows.stride), f.pads[0]!);
+      const left = sub(mul(floormod(t, f.tiles[1]), columns.outputs * columns.stride), f.pads[1]!);
+      const data = range(high).map((p) =>
+        range(wide).map((q) => lets.bind(x.at(n, channel, add(top, p), add(left, q)))),
       );
-      const stored = transformSquare(lets, input, data).flatMap((row, a) =>
-        row.map((value, b) => builder.storeAt(v, [n, a * f.alpha + b, t, channel], value)),
+      const inputs = matrices.map((m) => m.input);
+      const stored = transformTile(lets, inputs, data).flatMap((row, a) =>
+        row.map((value, b) => builder.storeAt(v, [n, a * wide + b, t, channel], value)),
       );
       return {
         body: lets.around(seq(stored)),
-        writes: [builder.regionAt(v, [n, [0, square], t, channel])],
-        reads: [builder.regionAt(x, [n, channel, [top, f.alpha], [left, f.alpha]])],
+        writes: [builder.regionAt(v, [n, [0, positions], t, channel])],
+        reads: [builder.regionAt(x, [n, channel, [top, high], [left, wide]])],
       };
     },
     { annotations: { op: "WinogradInput" } },
@@ -160,36 +177,41 @@ function compute(c: ComputeContext): Tensor[] {
   const product = builder.compute(
     "winograd_product",
     "float32",
-    [batch, square, count, channels],
+    [batch, positions, count, channels],
     (n, xi, t, o) => sum(mul(v.at(n!, xi!, t!, ic.var), u.at(xi!, o!, ic.var)), ic),
     { layout: lastBlocked(4, lanes), annotations: { op: "WinogradProduct" } },
   );
 
-  const y = builder.declare("winograd_output", "float32", [batch, count, f.m, f.m, channels], lastBlocked(5, lanes));
+  const y = builder.declare(
+    "winograd_output",
+    "float32",
+    [batch, count, rows.outputs, columns.outputs, channels],
+    lastBlocked(5, lanes),
+  );
   builder.statements(
     "winograd_output",
     { n: batch, t: count, c_o: blocks(channels), c_i: lanes },
     (n, t, co, ci) => {
       const lets = new Lets(builder.ids);
       const channel = add(mul(co, lanes), ci);
-      const data = range(f.alpha).map((a) =>
-        range(f.alpha).map((b) => lets.bind(product.at(n, a * f.alpha + b, t, channel))),
-      );
-      const stored = transformSquare(lets, output, data).flatMap((row, i) =>
+      const data = range(high).map((a) => range(wide).map((b) => lets.bind(product.at(n, a * wide + b, t, channel))));
+      const outputs = matrices.map((m) => m.output);
+      const stored = transformTile(lets, outputs, data).flatMap((row, i) =>
         row.map((value, j) => builder.storeAt(y, [n, t, i, j, channel], value)),
       );
       return {
         body: lets.around(seq(stored)),
-        writes: [builder.regionAt(y, [n, t, [0, f.m], [0, f.m], channel])],
-        reads: [builder.regionAt(product, [n, [0, square], t, channel])],
+        writes: [builder.regionAt(y, [n, t, [0, rows.outputs], [0, columns.outputs], channel])],
+        reads: [builder.regionAt(product, [n, [0, positions], t, channel])],
       };
     },
-    { annotations: { op: "WinogradOutput" } },
+    { annotations: { op: "WinogradOutput", tile: [rows.outputs, columns.outputs] } },
   );
 
   const value = (n: Expr, o: Expr, h: Expr, w: Expr): Expr => {
-    const tile = add(mul(floordiv(h, f.m), f.tiles[1]), floordiv(w, f.m));
-    const element = y.at(n, tile, floormod(h, f.m), floormod(w, f.m), o);
+    const [i, j] = [floormod(h, rows.outputs), floormod(w, columns.outputs)];
+    const tile = add(mul(floordiv(h, rows.outputs), f.tiles[1]), floordiv(w, columns.outputs));
+    const element = y.at(n, tile, i, j, o);
     return bias ? add(element, bias.at(o)) : element;
   };
   const layout = c.layout(0);

@@ -3,7 +3,7 @@ import { GraphBuilder } from "../../../ir/graph/build.ts";
 import type { Graph } from "../../../ir/graph/graph.ts";
 import { tensorValue } from "../../../ir/graph/tensor-value.ts";
 import { fastestTile, selectWinograd } from "../../../passes/graph/select-winograd.ts";
-import { transformWeights, winogradMatrices, winogradTiles } from "../../../passes/graph/winograd-transforms.ts";
+import { alphaOf, tileSizes, transformWeights, winogradMatrices } from "../../../passes/graph/winograd-transforms.ts";
 import { compile } from "../../../src/runtime/compile.ts";
 import { Tensor } from "../../../src/tensor.ts";
 
@@ -13,32 +13,52 @@ const product = (a: readonly (readonly number[])[], b: readonly (readonly number
 const transposed = (a: readonly (readonly number[])[]): number[][] => a[0]!.map((_, j) => a.map((row) => row[j]!));
 const wave = (n: number, step: number): Float32Array => Float32Array.from({ length: n }, (_, i) => Math.sin(i * step));
 
+const axes = [
+  [2, 3, 1],
+  [4, 3, 1],
+  [6, 3, 1],
+  [3, 3, 1],
+  [5, 3, 1],
+  [3, 3, 2],
+  [2, 3, 2],
+  [4, 3, 2],
+  [6, 3, 2],
+  [4, 2, 1],
+  [4, 5, 1],
+  [2, 5, 2],
+  [4, 5, 2],
+  [2, 7, 1],
+  [4, 7, 2],
+  [1, 1, 1],
+  [1, 1, 2],
+] as const;
 describe("the transforms", () => {
-  it.each(winogradTiles)("F(%i×%i, 3×3) is a correlation with the filter", (m) => {
-    const { alpha, input, weight, output } = winogradMatrices(m);
+  it.each(axes)("F(%i, %i) of stride %i is a correlation with the filter", (outputs, taps, stride) => {
+    const axis = { outputs, taps, stride };
+    const alpha = alphaOf(axis);
+    const { input, weight, output } = winogradMatrices(axis);
     const data = Array.from({ length: alpha }, (_, i) => Array.from({ length: alpha }, (_, j) => Math.sin(3 * i + j)));
-    const filter = [
-      [1, -2, 0.5],
-      [0.25, 3, -1],
-      [2, 0, 1.5],
-    ];
+    const filter = Array.from({ length: taps }, (_, i) => Array.from({ length: taps }, (_, j) => Math.cos(5 * i - j)));
     const v = product(product(input, data), transposed(input));
     const u = product(product(weight, filter), transposed(weight));
-    const y = product(
-      product(
-        output,
-        v.map((row, i) => row.map((x, j) => x * u[i]![j]!)),
-      ),
-      transposed(output),
-    );
-    for (let i = 0; i < m; i++)
-      for (let j = 0; j < m; j++) {
+    const products = v.map((row, i) => row.map((x, j) => x * u[i]![j]!));
+    const y = product(product(output, products), transposed(output));
+    for (let i = 0; i < outputs; i++)
+      for (let j = 0; j < outputs; j++) {
         let direct = 0;
-        for (let p = 0; p < 3; p++) for (let q = 0; q < 3; q++) direct += data[i + p]![j + q]! * filter[p]![q]!;
+        for (let p = 0; p < taps; p++)
+          for (let q = 0; q < taps; q++) direct += data[i * stride + p]![j * stride + q]! * filter[p]![q]!;
         expect(y[i]![j]!).toBeCloseTo(direct, 9);
       }
-    const packed = transformWeights(Float32Array.from(filter.flat()), 1, m);
-    expect([...packed]).toEqual(u.flat().map(Math.fround));
+    const packed = transformWeights(Float32Array.from(filter.flat()), 1, [axis, axis]);
+    for (const [k, x] of u.flat().entries()) expect(packed[k]!).toBeCloseTo(x, 6);
+  });
+  it("takes as many outputs as there are points for", () => {
+    expect(tileSizes(3, 1)).toEqual([2, 3, 4, 5, 6]);
+    expect(tileSizes(3, 2)).toEqual([2, 3, 4, 5, 6]);
+    expect(tileSizes(5, 1)).toEqual([2, 3, 4]);
+    expect(tileSizes(7, 1)).toEqual([2]);
+    expect(tileSizes(1, 1)).toEqual([1]);
   });
 });
 
@@ -93,6 +113,45 @@ describe("a convolution in Winograd's form", () => {
   });
 });
 
+/** A convolution of any window and stride over a blocked map, with a bias and an activation. */
+function windows(c: number, [h, w]: readonly [number, number], kernel: readonly number[], strides: readonly number[]) {
+  const [kh, kw] = kernel as [number, number];
+  const b = new GraphBuilder();
+  const x = b.value("x", { dtype: "float32", dims: [1, c, h, w] });
+  const w0 = b.constant("w0", tensorValue("float32", [c, c, 1, 1], wave(c * c, 0.7)));
+  const w1 = b.constant("w", tensorValue("float32", [c + 7, c, kh, kw], wave((c + 7) * c * kh * kw, 1.3)));
+  const bias = b.constant("bias", tensorValue("float32", [c + 7], wave(c + 7, 0.9)));
+  const [a] = b.node("Conv", [x, w0]);
+  const pads = [kh >> 1, kw >> 1, (kh - 1) >> 1, (kw - 1) >> 1];
+  const [d] = b.node("Conv", [a, w1, bias], { attributes: { pads, strides: [...strides] } });
+  const [y] = b.node("Relu", [d], { outputs: ["y"] });
+  return b.finish({ name: "t", inputs: [x], outputs: [y!] });
+}
+describe("windows of other sizes and strides", () => {
+  it.each([
+    [64, [28, 28], [3, 3], [2, 2]],
+    [48, [33, 21], [3, 3], [2, 2]],
+    [64, [14, 14], [3, 3], [2, 1]],
+    [32, [28, 28], [5, 5], [1, 1]],
+    [40, [19, 23], [5, 5], [2, 2]],
+    [64, [17, 17], [1, 7], [1, 1]],
+    [64, [17, 17], [7, 1], [1, 1]],
+    [48, [12, 20], [3, 1], [1, 1]],
+    [128, [24, 48], [1, 3], [1, 1]],
+    [32, [20, 20], [3, 5], [1, 1]],
+    [32, [20, 20], [2, 2], [1, 1]],
+  ] as const)("equal the direct convolution: %i channels at %o, %o, strides %o", async (c, size, kernel, strides) => {
+    const graph = windows(c, size, kernel, strides);
+    const direct = await run(graph, "strict", 1);
+    const largest = direct.reduce((a, v) => Math.max(a, Math.abs(v)), 0);
+    for (const threads of [1, 2]) {
+      const fast = await run(graph, "default", threads);
+      const error = fast.reduce((a, v, i) => Math.max(a, Math.abs(v - direct[i]!)), 0);
+      expect(error / largest).toBeLessThan(5e-5);
+    }
+  });
+});
+
 describe("the choice", () => {
   const shape = (channels: number, size: number) =>
     ({
@@ -111,20 +170,24 @@ describe("the choice", () => {
       depthwise: false,
     }) as const;
   it("takes large tiles on large maps and smaller ones on small maps", () => {
-    expect(fastestTile(shape(64, 56), machine)).toBe(6);
-    expect(fastestTile(shape(256, 14), machine)).toBe(4);
-    expect([2, 4]).toContain(fastestTile(shape(512, 7), machine));
+    const outputs = (channels: number, size: number, threads = 1) =>
+      fastestTile(shape(channels, size), machine, threads)?.map((a) => a.outputs);
+    expect(outputs(64, 56)).toEqual([6, 6]);
+    expect(outputs(256, 14)).toEqual([5, 5]);
+    // Two threads wait for the memory that weights come from sooner than one does.
+    expect(outputs(512, 7)).toEqual([4, 4]);
+    expect(outputs(512, 7, 2)).toEqual([2, 2]);
   });
-  it("leaves strides, dilations, groups and thin inputs alone", () => {
+  it("leaves large strides, dilations, groups and thin inputs alone", () => {
     const b = new GraphBuilder();
     const x = b.value("x", { dtype: "float32", dims: [1, 32, 16, 16] });
     const w = b.constant("w", tensorValue("float32", [32, 32, 3, 3]));
     const g = b.constant("g", tensorValue("float32", [32, 1, 3, 3]));
-    const [s] = b.node("Conv", [x, w], { attributes: { strides: [2, 2] } });
+    const [s] = b.node("Conv", [x, w], { attributes: { strides: [3, 3] } });
     const [d] = b.node("Conv", [x, w], { attributes: { dilations: [2, 2] } });
     const [e] = b.node("Conv", [x, g], { attributes: { group: 32 } });
     for (const [v, size] of [
-      [s, 7],
+      [s, 5],
       [d, 12],
       [e, 14],
     ] as const)
