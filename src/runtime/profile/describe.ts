@@ -11,14 +11,13 @@ export function describeGroup(graph: Graph, g: Group): string {
   if (first === undefined) return `${anchor.op} → ${extents(out)}`;
   const from = staticDims(graph, first);
   if (second !== undefined && (anchor.op === "Conv" || anchor.op === "WinogradConv"))
-    return describeConvolution(graph, anchor, from, staticDims(graph, second), out);
+    return describeConvolution(anchor, from, staticDims(graph, second), out);
   if (second !== undefined && (anchor.op === "MatMul" || anchor.op === "Gemm"))
     return describeProduct(anchor, from, out);
   return `${anchor.op} ${extents(from)}${extents(from) === extents(out) ? "" : ` → ${extents(out)}`}`;
 }
 
 function describeConvolution(
-  graph: Graph,
   n: Node,
   from: readonly number[],
   weight: readonly number[],

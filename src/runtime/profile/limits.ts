@@ -27,6 +27,8 @@ export interface Limit {
   readonly amount: number;
   /** Of the amount, as `multiply-adds of 16 lanes`. */
   readonly unit: string;
+  /** The amount is not counted: a model says so. */
+  readonly estimated?: boolean;
 }
 
 /** What is known of one call of a kernel. */
@@ -132,11 +134,12 @@ function memoryLimits({ traffic, bytes }: KernelFacts, machine: MachineModel): L
     return level === "L1" ? [] : [limit(level, bytes, "bytes touched, if none is nearer")];
   }
   const { L2, L3, memory } = traffic.from;
-  return [
-    limit("L2", L2 + L3 + memory, "bytes from L2 and beyond"),
-    limit("L3", L3 + memory, "bytes from L3 and beyond"),
-    limit("memory", memory, "bytes from memory"),
-  ];
+  const amounts = { L2: L2 + L3 + memory, L3: L3 + memory, memory };
+  return (["L2", "L3", "memory"] as const).map((name) => ({
+    ...limit(name, amounts[name], name === "memory" ? "bytes from memory" : `bytes from ${name} and beyond`),
+    // What is fetched again is no more than a model of the loops says.
+    ...(amounts[name] > traffic.touched ? { estimated: true } : {}),
+  }));
 }
 
 /** Measured with as many threads; private caches are measured with one. */
@@ -170,9 +173,12 @@ export interface Verdict {
   readonly explained: number;
 }
 
-/** @param limits the longest first, as `limitsOf` gives them */
+/**
+ * The longest limit is what bounds a kernel; an estimate that is longer than the measured time is refuted.
+ * @param limits the longest first, as `limitsOf` gives them
+ */
 export function verdictOf(limits: readonly Limit[], measuredNs: number): Verdict {
-  const [longest] = limits;
+  const longest = limits.find((l) => !(l.estimated && l.ns > measuredNs));
   const explained = longest && measuredNs > 0 ? longest.ns / measuredNs : 0;
   return { bound: explained >= 0.5 ? longest!.name : undefined, explained };
 }
