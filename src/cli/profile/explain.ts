@@ -58,13 +58,20 @@ function compositionText({ iteration: i }: HotLoop): string {
 }
 
 /** What else is worth knowing: spills, narrow code, calls, threads that have nothing to do, data that others evicted. */
-export function remarksOn(facts: KernelFacts, verdict: Verdict, ns: number, machine: MachineModel): string[] {
+export function remarksOn(
+  facts: KernelFacts & { readonly busy?: number },
+  verdict: Verdict,
+  ns: number,
+  machine: MachineModel,
+): string[] {
   const { execution, regions = [], traffic } = facts;
   const remarks: string[] = [];
   if (execution) remarks.push(...codeRemarks(execution.total, execution.hotLoop, machine));
   const few = regions.filter((n) => n > 1 && n < machine.threads);
   if (few.length > 0) remarks.push(`a parallel region has ${few[0]} iterations for ${machine.threads} threads`);
-  if (machine.threads > 1 && regions.length === 0) remarks.push("runs in one thread: it has no parallel loop");
+  if (facts.busy !== undefined && facts.busy < 0.9)
+    remarks.push(`its threads are busy ${percent(facts.busy)} of its time and wait for each other the rest`);
+  if (machine.threads > 1 && facts.regions?.length === 0) remarks.push("runs in one thread: it has no parallel loop");
   const far = traffic ? traffic.from.L3 + traffic.from.memory : 0;
   const memory = bandwidth(machine, "memory");
   if (
@@ -100,7 +107,7 @@ function codeRemarks(total: Mix, loop: HotLoop | undefined, { core }: MachineMod
 export function explanationText(profile: NetworkProfile, { colors }: Terminal): string {
   const blocks = profile.kernels.map((k) =>
     [
-      `${colors.bold(`#${k.step} ${clip(k.title, 60)}`)}  ${clip(k.name, 40)}  ${duration(k.ns)}, ${percent(k.share)} of the run, ${digits(k.gflops)} GFLOP/s (${percent(k.ofPeak)} of peak)`,
+      `${colors.bold(`#${k.step} ${clip(k.title, 60)}`)}  ${clip(k.name, 40)}  ${duration(k.ns)}, ${(100 * k.share).toFixed(1)} % of the run, ${digits(k.gflops)} GFLOP/s (${percent(k.ofPeak)} of peak)`,
       `  ${k.bound ? k.summary : colors.yellow(k.summary)}`,
       ...limitLines(k),
       ...loopLines(k),

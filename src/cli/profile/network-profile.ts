@@ -10,6 +10,8 @@ import type { KernelRow } from "../kernel-table.ts";
 export interface ProfiledKernel extends KernelRow, StepFacts, Verdict {
   /** Operations for each byte touched. */
   readonly intensity: number;
+  /** The part of its threads' time that they spend in its parallel regions; absent where there is none. */
+  readonly busy?: number;
   /** The longest first. */
   readonly limits: readonly Limit[];
   /** One sentence: what bounds it, by how much, from which counts. */

@@ -6,7 +6,7 @@ import { type Feeds, stepMedians } from "../../runtime/executable.ts";
 import { analyse, withoutCode } from "../../runtime/profile/analyse.ts";
 import { countHardware } from "../../runtime/profile/hardware.ts";
 import { limitsOf, verdictOf } from "../../runtime/profile/limits.ts";
-import { timelineOf } from "../../runtime/profile/timeline.ts";
+import { busyShares, timelineOf } from "../../runtime/profile/timeline.ts";
 import { kernelRows } from "../kernel-table.ts";
 import type { OpenedForProfile } from "../model.ts";
 import { remarksOn, summaryOf } from "./explain.ts";
@@ -27,8 +27,9 @@ export async function profileNetwork(opened: OpenedForProfile, feeds: Feeds, rep
   const latencies = { multiplyAdd: core.multiplyAddLatencyCycles, add: core.addLatencyCycles };
   const analysis = compiled ? await analyse(compiled, net, feeds, latencies) : withoutCode(net);
   const hardware = countHardware(net, parts, feeds);
+  const busy = busyShares(timeline, threads);
   const kernels = kernelRows(net.steps, times, peak).map((row, i): ProfiledKernel => {
-    const facts = analysis.steps[i]!;
+    const facts = { ...analysis.steps[i]!, ...busyOf(busy[i]) };
     const limits = limitsOf(facts, model);
     const verdict = verdictOf(limits, row.ns);
     return {
@@ -45,3 +46,5 @@ export async function profileNetwork(opened: OpenedForProfile, feeds: Feeds, rep
   const missing = [...analysis.missing, ...("reason" in hardware ? [`no hardware counters: ${hardware.reason}`] : [])];
   return { kernels, timeline, machine: machineFacts(), model, peakGflops: peak, missing };
 }
+
+const busyOf = (share: number | undefined) => (share === undefined ? {} : { busy: share });

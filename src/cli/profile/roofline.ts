@@ -21,22 +21,28 @@ export function rooflineSvg(profile: NetworkProfile): string {
   const x = logScale([...points.map((p) => p.intensity), ...ridges, 1], margin.left, width - margin.right);
   const y = logScale([...points.map((p) => p.gflops), profile.peakGflops], height - margin.bottom, margin.top);
   const peak = y(profile.peakGflops);
-  const lines = roofs.map(({ level, rate }, i) => {
+  const lines = roofs.map(({ rate }) => {
     // A roof starts at the left edge or, where it is below the chart there, at the lower one.
-    const start = Math.max(x.least, y.least / rate);
-    const end = Math.min(x.most, profile.peakGflops / rate);
-    const label = Math.sqrt(start * end);
-    return `<line class="roof" x1="${fixed(x(start))}" y1="${fixed(y(start * rate))}" x2="${fixed(x(end))}" y2="${fixed(y(end * rate))}"/>
-<text class="roof-name" x="${fixed(x(label) + 6)}" y="${fixed(y(label * rate) + 14 - 4 * i)}">${level} ${digits(rate)} GB/s</text>`;
+    const [start, end] = [Math.max(x.least, y.least / rate), Math.min(x.most, profile.peakGflops / rate)];
+    return line("roof", [x(start), y(start * rate)], [x(end), y(end * rate)]);
+  });
+  const names = roofs.map(({ level, rate }, i) => {
+    const [start, end] = [Math.max(x.least, y.least / rate), Math.min(x.most, profile.peakGflops / rate)];
+    const middle = Math.sqrt(start * end);
+    const angle = (Math.atan2(y(end * rate) - y(start * rate), x(end) - x(start)) * 180) / Math.PI;
+    // Roofs may lie close together: the upper two have their names above, the others below.
+    const place = `translate(${fixed(x(middle))} ${fixed(y(middle * rate))}) rotate(${fixed(angle)}) translate(0 ${i < 2 ? -5 : 14})`;
+    return `<text class="roof-name" text-anchor="middle" transform="${place}">${level} ${digits(rate)} GB/s</text>`;
   });
   const flat = Math.min(...ridges, x.most);
   return `<svg viewBox="0 0 ${width} ${height}" role="img" aria-label="Roofline: ${points.length} kernels by operations for each byte and GFLOP/s">
-${x.decades.map((d) => `<line class="grid" x1="${fixed(x(d))}" y1="${margin.top}" x2="${fixed(x(d))}" y2="${height - margin.bottom}"/><text class="tick" x="${fixed(x(d))}" y="${height - margin.bottom + 18}" text-anchor="middle">${decade(d)}</text>`).join("\n")}
-${y.decades.map((d) => `<line class="grid" x1="${margin.left}" y1="${fixed(y(d))}" x2="${width - margin.right}" y2="${fixed(y(d))}"/><text class="tick" x="${margin.left - 8}" y="${fixed(y(d) + 4)}" text-anchor="end">${decade(d)}</text>`).join("\n")}
+${x.decades.map((d) => `${line("grid", [x(d), margin.top], [x(d), height - margin.bottom])}<text class="tick" x="${fixed(x(d))}" y="${height - margin.bottom + 18}" text-anchor="middle">${decade(d)}</text>`).join("\n")}
+${y.decades.map((d) => `${line("grid", [margin.left, y(d)], [width - margin.right, y(d)])}<text class="tick" x="${margin.left - 8}" y="${fixed(y(d) + 4)}" text-anchor="end">${decade(d)}</text>`).join("\n")}
 <text class="axis" x="${(margin.left + width - margin.right) / 2}" y="${height - 8}" text-anchor="middle">operations for each byte touched</text>
 <text class="axis" x="16" y="${height / 2}" text-anchor="middle" transform="rotate(-90 16 ${height / 2})">GFLOP/s</text>
 ${lines.join("\n")}
-<line class="roof" x1="${fixed(x(flat))}" y1="${fixed(peak)}" x2="${width - margin.right}" y2="${fixed(peak)}"/>
+${names.join("\n")}
+${line("roof", [x(flat), peak], [width - margin.right, peak])}
 <text class="roof-name" x="${width - margin.right}" y="${fixed(peak - 6)}" text-anchor="end">multiply-adds ${digits(profile.peakGflops)} GFLOP/s</text>
 ${points.map((k) => point(k, x(k.intensity), y(k.gflops))).join("\n")}
 </svg>`;
@@ -55,13 +61,17 @@ interface Scale {
   readonly decades: readonly number[];
 }
 
-/** Maps whole decades around all values to pixels. */
+type Point = readonly [x: number, y: number];
+const line = (kind: string, from: Point, to: Point): string =>
+  `<line class="${kind}" x1="${fixed(from[0])}" y1="${fixed(from[1])}" x2="${fixed(to[0])}" y2="${fixed(to[1])}"/>`;
+
+/** Maps values to pixels, with a third of a decade around them. */
 function logScale(values: readonly number[], from: number, to: number): Scale {
   const logs = values.map(Math.log10);
-  const low = Math.floor(Math.min(...logs));
-  const high = Math.max(low + 1, Math.ceil(Math.max(...logs) + 0.05));
+  const [low, high] = [Math.min(...logs) - 0.3, Math.max(...logs) + 0.3];
   const place = (value: number): number => from + ((to - from) * (Math.log10(value) - low)) / (high - low);
-  const decades = Array.from({ length: high - low + 1 }, (_, i) => 10 ** (low + i));
+  const first = Math.ceil(low);
+  const decades = Array.from({ length: Math.floor(high) - first + 1 }, (_, i) => 10 ** (first + i));
   return Object.assign(place, { least: 10 ** low, most: 10 ** high, decades });
 }
 const fixed = (n: number): string => n.toFixed(1);

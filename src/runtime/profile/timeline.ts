@@ -55,3 +55,21 @@ export function timelineFrom(stamps: readonly BigInt64Array[], log: Float64Array
       .map((c) => ({ ...c, thread: c.thread === caller ? 0 : 1 + workers.indexOf(c.thread) })),
   };
 }
+
+/** For each step, how much of its threads' time chunks fill, as the median of the runs; undefined where it has none. */
+export function busyShares({ runs, chunks }: Timeline, threads: number): (number | undefined)[] {
+  const steps = runs[0]?.steps.length ?? 0;
+  const shares = runs.map((run) => {
+    const filled = new Float64Array(steps);
+    for (const c of chunks) {
+      const step = run.steps.findIndex((s) => c.start >= s.start && c.start < s.end);
+      if (step >= 0) filled[step]! += c.end - c.start;
+    }
+    return run.steps.map((s, i) => filled[i]! / (threads * (s.end - s.start)));
+  });
+  return Array.from({ length: steps }, (_, i) => {
+    const sorted = shares.map((run) => run[i]!).sort((a, b) => a - b);
+    const median = sorted[sorted.length >> 1]!;
+    return median > 0 ? median : undefined;
+  });
+}
