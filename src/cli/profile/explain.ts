@@ -107,7 +107,7 @@ function codeRemarks(total: Mix, loop: HotLoop | undefined, { core }: MachineMod
 export function explanationText(profile: NetworkProfile, { colors }: Terminal): string {
   const blocks = profile.kernels.map((k) =>
     [
-      `${colors.bold(`#${k.step} ${clip(k.title, 60)}`)}  ${clip(k.name, 40)}  ${duration(k.ns)}, ${(100 * k.share).toFixed(1)} % of the run, ${digits(k.gflops)} GFLOP/s (${percent(k.ofPeak)} of peak)`,
+      `${colors.bold(`#${k.step} ${clip(k.title, 60)}`)}  ${k.title === k.name ? "" : `${clip(k.name, 40)}  `}${duration(k.ns)}, ${(100 * k.share).toFixed(1)} % of the run, ${digits(k.gflops)} GFLOP/s (${percent(k.ofPeak)} of peak)`,
       `  ${k.bound ? k.summary : colors.yellow(k.summary)}`,
       ...limitLines(k),
       ...loopLines(k),

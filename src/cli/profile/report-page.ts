@@ -1,4 +1,5 @@
 /** A network's profile as one HTML page that needs nothing else: no network, no fonts, no script. */
+import { basename } from "node:path";
 import { escapeHtml } from "../../../ir/text/html.ts";
 import { byteText, digits } from "../../../ir/text/units.ts";
 import { duration } from "../table.ts";
@@ -17,7 +18,7 @@ export interface ReportFacts {
 
 /** The page. The same profile gives the same text. */
 export function reportPage(profile: NetworkProfile, { file, latencyNs }: ReportFacts): string {
-  const title = `Profile of ${file}`;
+  const title = `Profile of ${basename(file)}`;
   const slowest = [...profile.kernels].sort((a, b) => b.share - a.share || a.step - b.step);
   return `<!doctype html>
 <html lang="en">
@@ -87,7 +88,7 @@ function tableRow(k: ProfiledKernel): string {
     digits(k.gigabytesPerSecond),
     digits(k.intensity),
   ];
-  return `<tr id="kernel-${k.step}"><td>${k.step}</td><td class="text">${escapeHtml(k.title)}<br><code>${escapeHtml(k.name)}</code></td>${numbers.map((n) => `<td>${n}</td>`).join("")}<td class="text"><details><summary><span class="swatch ${kindOf(k.bound)}"></span>${escapeHtml(k.summary)}</summary>${details(k)}</details></td></tr>`;
+  return `<tr id="kernel-${k.step}"><td>${k.step}</td><td class="text">${escapeHtml(k.title)}${k.title === k.name ? "" : `<br><code>${escapeHtml(k.name)}</code>`}</td>${numbers.map((n) => `<td>${n}</td>`).join("")}<td class="text"><details><summary><span class="swatch ${kindOf(k.bound)}"></span>${escapeHtml(k.summary)}</summary>${details(k)}</details></td></tr>`;
 }
 
 function details(k: ProfiledKernel): string {

@@ -43,7 +43,7 @@ ${y.decades.map((d) => `${line("grid", [margin.left, y(d)], [width - margin.righ
 ${lines.join("\n")}
 ${names.join("\n")}
 ${line("roof", [x(flat), peak], [width - margin.right, peak])}
-<text class="roof-name" x="${width - margin.right}" y="${fixed(peak - 6)}" text-anchor="end">multiply-adds ${digits(profile.peakGflops)} GFLOP/s</text>
+<text class="roof-name" x="${width - margin.right}" y="${fixed(peak - 16)}" text-anchor="end">multiply-adds ${digits(profile.peakGflops)} GFLOP/s</text>
 ${points.map((k) => point(k, x(k.intensity), y(k.gflops))).join("\n")}
 </svg>`;
 }

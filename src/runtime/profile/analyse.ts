@@ -1,6 +1,6 @@
 /** Everything about the kernels of a network that can be counted: instructions, bytes, parallel regions. */
 import { constantValue } from "../../../ir/expr/build.ts";
-import type { PrimFunc, Program, Stmt } from "../../../ir/loop/program.ts";
+import type { Program, Stmt } from "../../../ir/loop/program.ts";
 import { childStmts } from "../../../ir/loop/traverse.ts";
 import * as native from "../../../native/addon.ts";
 import type { CompiledNetwork } from "../compile.ts";
@@ -14,7 +14,7 @@ import type { Latencies } from "./latency.ts";
 import type { KernelFacts } from "./limits.ts";
 import { type Execution, executionOf } from "./mix.ts";
 import { bytesByLevel, type Span } from "./reuse.ts";
-import { bytesInto, trafficOf } from "./traffic.ts";
+import { type Incoming, incomingBytes, trafficOf } from "./traffic.ts";
 
 /** A kernel call with what it computes and where it comes from. */
 export interface StepFacts extends KernelFacts {
@@ -69,7 +69,7 @@ export async function analyse(
         flops,
         bytes,
         ...(execution ? { execution } : {}),
-        traffic: trafficOf(first[i]!, kernel.into, compiled.context.target.caches.l3Bytes),
+        traffic: trafficOf(first[i]!, kernel.incoming, compiled.context.target.caches.l3Bytes),
         regions: kernel.regions,
       };
     }),
@@ -81,18 +81,19 @@ interface CountedKernel {
   /** Object code with counters; absent where nothing can be counted. */
   readonly counted: { readonly object: Uint8Array; readonly blocks: readonly BasicBlock[] } | undefined;
   readonly regions: readonly number[];
-  /** Bytes that its loops bring into the first- and second-level cache. */
-  readonly into: { readonly l1?: number; readonly l2?: number };
+  readonly incoming: Incoming | undefined;
 }
 
 async function analyseKernels(c: CompiledNetwork, countable: boolean): Promise<Map<string, CountedKernel>> {
+  const { caches } = c.context.target;
   const pending = new Map<string, Promise<CountedKernel>>();
   c.steps.forEach((group, i) => {
     const { symbol } = c.kernels[i]!;
     if (pending.has(symbol)) return;
     const lowered = lowerGroup(c.fused.graph, group, c.context, symbol);
     const func = (lowered.schedule?.program ?? lowered.program).functions[0]!;
-    const facts = { regions: regionsOf(lowered.flat), into: bytesIntoCaches(func, c) };
+    const incoming = incomingBytes(func, caches.l1dBytes, caches.l2Bytes);
+    const facts = { regions: regionsOf(lowered.flat), incoming };
     const counted = countable ? countedObject(lowered.text, symbol, c) : Promise.resolve(undefined);
     pending.set(
       symbol,
@@ -145,12 +146,6 @@ function regionsOf(flat: Program): number[] {
   const within = (s: Stmt): number[] =>
     s.kind === "parallelCall" ? [constantValue(s.extent) ?? 0] : childStmts(s).flatMap(within);
   return flat.functions.flatMap((f) => within(f.body));
-}
-
-function bytesIntoCaches(func: PrimFunc, { context }: CompiledNetwork): CountedKernel["into"] {
-  const { l1dBytes, l2Bytes } = context.target.caches;
-  const [l1, l2] = [bytesInto(func, l1dBytes), bytesInto(func, l2Bytes)];
-  return { ...(l1 === undefined ? {} : { l1 }), ...(l2 === undefined ? {} : { l2 }) };
 }
 
 /** The memory that each step touches: inputs, outputs, workspace. */

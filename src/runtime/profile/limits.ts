@@ -120,6 +120,7 @@ function directLimit(facts: KernelFacts, { rates, threads }: MachineModel): Limi
     ns: peak > 0 ? facts.flops / peak : 0,
     amount: facts.flops,
     unit: "operations of the direct algorithm",
+    estimated: true,
   };
 }
 
@@ -131,7 +132,7 @@ function memoryLimits({ traffic, bytes }: KernelFacts, machine: MachineModel): L
   };
   if (!traffic) {
     const level = nearestLevel(bytes, machine.rates);
-    return level === "L1" ? [] : [limit(level, bytes, "bytes touched, if none is nearer")];
+    return level === "L1" ? [] : [{ ...limit(level, bytes, "bytes touched, if none is nearer"), estimated: true }];
   }
   const { L2, L3, memory } = traffic.from;
   const amounts = { L2: L2 + L3 + memory, L3: L3 + memory, memory };

@@ -38,6 +38,19 @@ function bytesOf({ level, inside }: Nest, cacheBytes: number): number {
   return (level.extent ?? Number.NaN) * inside.reduce((n, i) => n + bytesOf(i, cacheBytes), 0);
 }
 
+/** Bytes that come into the first- and second-level cache, and into one that holds everything. */
+export interface Incoming {
+  readonly l1: number;
+  readonly l2: number;
+  readonly all: number;
+}
+
+/** Undefined where extents are not constant. */
+export function incomingBytes(func: PrimFunc, l1Bytes: number, l2Bytes: number): Incoming | undefined {
+  const [l1, l2, all] = [l1Bytes, l2Bytes, Number.POSITIVE_INFINITY].map((bytes) => bytesInto(func, bytes));
+  return l1 === undefined || l2 === undefined || all === undefined ? undefined : { l1, l2, all };
+}
+
 /** Bytes that a kernel has to fetch, by where they lie. */
 export interface Traffic {
   /** Touched at least once. */
@@ -49,15 +62,12 @@ export interface Traffic {
  * First touches by where they find their bytes, and what comes in again: into the first-level cache from the second, into
  * the second from what lies behind it.
  */
-export function trafficOf(
-  first: BytesByLevel,
-  into: { readonly l1?: number; readonly l2?: number },
-  l3Bytes: number,
-): Traffic {
+export function trafficOf(first: BytesByLevel, incoming: Incoming | undefined, l3Bytes: number): Traffic {
   const touched = first.L1 + first.L2 + first.L3 + first.memory;
-  const beyondL2 = Math.max(0, (into.l2 ?? 0) - touched);
-  const again = Math.max(beyondL2, (into.l1 ?? 0) - touched);
+  const { l1, l2, all } = incoming ?? { l1: 0, l2: 0, all: 0 };
+  const beyondL2 = l2 - all;
+  const withinL2 = Math.max(0, l1 - l2);
   const behind = touched <= l3Bytes ? "L3" : "memory";
-  const from = { ...first, L2: first.L2 + again - beyondL2 };
+  const from = { ...first, L2: first.L2 + withinL2 };
   return { touched, from: { ...from, [behind]: from[behind] + beyondL2 } };
 }
