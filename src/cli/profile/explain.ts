@@ -5,9 +5,10 @@ import {
   type KernelFacts,
   type Limit,
   type MachineModel,
+  phaseTimes,
   type Verdict,
 } from "../../runtime/profile/limits.ts";
-import { countOf, type HotLoop, type Mix } from "../../runtime/profile/mix.ts";
+import { countOf, type HotLoop, type Mix, type Phase } from "../../runtime/profile/mix.ts";
 import { clip, countText, duration } from "../table.ts";
 import type { Terminal } from "../terminal.ts";
 import type { NetworkProfile, ProfiledKernel } from "./network-profile.ts";
@@ -54,18 +55,20 @@ function compositionText({ iteration: i }: HotLoop): string {
     ["loads", countOf(i.loads)],
     ["stores", countOf(i.stores)],
   ];
-  return kinds.flatMap(([name, n]) => (n > 0 ? [`${countText(Math.round(n))} ${name}`] : [])).join(", ");
+  const counted = kinds.map(([name, n]) => [name, Math.round(n)] as const).filter(([, n]) => n > 0);
+  return counted.map(([name, n]) => `${countText(n)} ${n === 1 ? name.slice(0, -1) : name}`).join(", ");
 }
 
 /** What else is worth knowing: spills, narrow code, calls, threads that have nothing to do, data that others evicted. */
 export function remarksOn(
-  facts: KernelFacts & { readonly busy?: number },
+  facts: KernelFacts & { readonly busy?: number; readonly phases?: readonly Phase[] },
   verdict: Verdict,
   ns: number,
   machine: MachineModel,
 ): string[] {
   const { execution, regions = [], traffic } = facts;
   const remarks: string[] = [];
+  if (facts.phases) remarks.push(...phaseRemarks(facts.phases, regions, verdict, ns, machine));
   if (execution) remarks.push(...codeRemarks(execution.total, execution.hotLoop, machine));
   const few = regions.filter((n) => n > 1 && n < machine.threads);
   if (few.length > 0) remarks.push(`a parallel region has ${few[0]} iterations for ${machine.threads} threads`);
@@ -78,8 +81,8 @@ export function remarksOn(
     verdict.bound === undefined &&
     traffic &&
     far > traffic.touched / 2 &&
-    far / ns > 0.6 * memory &&
-    far / ns < 1.2 * memory
+    far / ns > 0.75 * memory &&
+    far / ns < 1.15 * memory
   )
     remarks.push(
       `${byteText(far)} arrive at ${digits(far / ns)} GB/s, which is what memory gives (${digits(memory)}): L3 seems not to have kept them`,
@@ -87,20 +90,41 @@ export function remarksOn(
   return remarks;
 }
 
+/** Loops that different limits bind add up to more than any limit alone. */
+function phaseRemarks(
+  phases: readonly Phase[],
+  regions: readonly number[],
+  verdict: Verdict,
+  ns: number,
+  machine: MachineModel,
+): string[] {
+  const times = phaseTimes(phases, regions, machine);
+  const sum = times.reduce((total, [, time]) => total + time, 0) / ns;
+  if (sum < verdict.explained + 0.05) return [];
+  const parts = times.filter(([, time]) => time >= 0.02 * ns).map(([name, time]) => `${name} ${percent(time / ns)}`);
+  return [`loop by loop, what binds each adds up to ${percent(sum)} of its time: ${parts.join(", ")}`];
+}
+
 function codeRemarks(total: Mix, loop: HotLoop | undefined, { core }: MachineModel): string[] {
   const remarks: string[] = [];
-  const widest = Math.max(...core.ports.map((p) => p.bits)) as 128 | 256 | 512;
-  const products = countOf(total.multiplyAdds);
-  const narrow = products - total.multiplyAdds[widest];
-  if (products > 0 && narrow > products / 2)
-    remarks.push(`${percent(narrow / products)} of its multiply-adds are narrower than ${widest} bits`);
-  const spills = loop?.iteration.vectorSpills ?? 0;
-  if (loop && loop.share >= 0.5 && spills >= 1)
-    remarks.push(`an iteration moves ${digits(spills)} vectors from or to the stack`);
+  const narrow = narrowShare(total, core);
+  if (narrow > 0)
+    remarks.push(`${percent(narrow)} of its multiply-adds are narrower than what this processor does best`);
+  const spills = Math.round(loop?.iteration.vectorSpills ?? 0);
+  if (loop && loop.share >= 0.5 && spills > 0)
+    remarks.push(`an iteration moves ${spills} ${spills === 1 ? "vector" : "vectors"} from or to the stack`);
   const outside = Object.entries(total.calls).filter(([name]) => !name.startsWith("k_") && name !== "tw_parallel_for");
   for (const [name, n] of outside)
     remarks.push(`calls ${name} ${countText(Math.round(n))} times, whose instructions are not counted`);
   return remarks;
+}
+
+/** The part of multiply-adds whose width costs a tenth more an element than the cheapest one; 0 where that is less than half. */
+function narrowShare({ multiplyAdds }: Mix, { ports }: MachineModel["core"]): number {
+  const best = Math.min(...ports.map((p) => p.multiplyAdd / p.bits));
+  const costly = ports.filter((p) => p.multiplyAdd / p.bits > 1.1 * best);
+  const share = costly.reduce((n, p) => n + multiplyAdds[p.bits], 0) / Math.max(1, countOf(multiplyAdds));
+  return share >= 0.5 ? share : 0;
 }
 
 /** The report of `--explain`: kernels in the order of execution, each with its limits beside the measured time. */

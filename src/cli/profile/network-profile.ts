@@ -7,7 +7,7 @@ import type { Timeline } from "../../runtime/profile/timeline.ts";
 import type { KernelRow } from "../kernel-table.ts";
 
 /** A kernel with what it does and what bounds it. */
-export interface ProfiledKernel extends KernelRow, StepFacts, Verdict {
+export interface ProfiledKernel extends KernelRow, Omit<StepFacts, "phases">, Verdict {
   /** Operations for each byte touched. */
   readonly intensity: number;
   /** The part of its threads' time that they spend in its parallel regions; absent where there is none. */

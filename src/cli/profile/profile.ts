@@ -29,7 +29,8 @@ export async function profileNetwork(opened: OpenedForProfile, feeds: Feeds, rep
   const hardware = countHardware(net, parts, feeds);
   const busy = busyShares(timeline, threads);
   const kernels = kernelRows(net.steps, times, peak).map((row, i): ProfiledKernel => {
-    const facts = { ...analysis.steps[i]!, ...busyOf(busy[i]) };
+    const { phases, ...counted } = analysis.steps[i]!;
+    const facts = { ...counted, ...busyOf(busy[i]) };
     const limits = limitsOf(facts, model);
     const verdict = verdictOf(limits, row.ns);
     return {
@@ -39,7 +40,7 @@ export async function profileNetwork(opened: OpenedForProfile, feeds: Feeds, rep
       intensity: facts.bytes > 0 ? facts.flops / facts.bytes : 0,
       limits,
       summary: summaryOf(facts, limits, verdict, row.ns),
-      remarks: remarksOn(facts, verdict, row.ns, model),
+      remarks: remarksOn({ ...facts, phases }, verdict, row.ns, model),
       ...("steps" in hardware ? { hardware: hardware.steps[i]! } : {}),
     };
   });

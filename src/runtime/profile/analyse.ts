@@ -12,7 +12,7 @@ import { countedModule, readCounts } from "./counted-code.ts";
 import { describeGroup } from "./describe.ts";
 import type { Latencies } from "./latency.ts";
 import type { KernelFacts } from "./limits.ts";
-import { type Execution, executionOf } from "./mix.ts";
+import { type Execution, executionOf, type Phase, phasesOf } from "./mix.ts";
 import { bytesByLevel, type Span } from "./reuse.ts";
 import { type Incoming, incomingBytes, trafficOf } from "./traffic.ts";
 
@@ -22,6 +22,8 @@ export interface StepFacts extends KernelFacts {
   readonly title: string;
   /** The operators of the graph that the kernel computes, and their names there. */
   readonly nodes: readonly { readonly op: string; readonly name: string }[];
+  /** The counted instructions loop by loop; absent where there are none. */
+  readonly phases?: readonly Phase[];
 }
 
 /** A network's steps, and what could not be found out about them. */
@@ -55,20 +57,21 @@ export async function analyse(
 ): Promise<Analysis> {
   const countable = compiled.context.target.arch === "x86_64";
   const kernels = await analyseKernels(compiled, countable);
-  const executions = countable ? countExecutions(compiled, kernels, net, feeds, latencies) : new Map();
+  const executions = countable
+    ? countExecutions(compiled, kernels, net, feeds, latencies)
+    : new Map<string, CountedExecution>();
   const first = bytesByLevel(spansOf(compiled), compiled.context.target.caches, net.threads);
   const { fused, steps } = compiled;
   return {
     steps: steps.map((group, i): StepFacts => {
       const { flops, bytes, symbol } = net.steps[i]!;
       const kernel = kernels.get(symbol)!;
-      const execution = executions.get(symbol);
       return {
         title: describeGroup(fused.graph, group),
         nodes: group.nodes.map(({ op, name }) => ({ op, name })),
         flops,
         bytes,
-        ...(execution ? { execution } : {}),
+        ...executions.get(symbol),
         traffic: trafficOf(first[i]!, kernel.incoming, compiled.context.target.caches.l3Bytes),
         regions: kernel.regions,
       };
@@ -115,13 +118,18 @@ async function countedObject(irText: string, symbol: string, { context }: Compil
   return { object, blocks: basicBlocks(assembly) };
 }
 
+interface CountedExecution {
+  readonly execution: Execution;
+  readonly phases: readonly Phase[];
+}
+
 function countExecutions(
   c: CompiledNetwork,
   kernels: ReadonlyMap<string, CountedKernel>,
   net: Executable,
   feeds: Feeds,
   latencies: Latencies,
-): Map<string, Execution> {
+): Map<string, CountedExecution> {
   const counted = [...kernels].flatMap(([symbol, k]) => (k.counted ? [{ symbol, ...k.counted }] : []));
   // The objects of a network are those of its kernels, then entries and the like.
   const others = c.parts.objects.slice(kernels.size);
@@ -133,7 +141,8 @@ function countExecutions(
       counted.map(({ symbol, blocks }) => {
         const calls = c.kernels.filter((k) => k.symbol === symbol).length;
         const counts = readCounts(jit, symbol, blocks.length).map((n) => n / calls);
-        return [symbol, executionOf(blocks, counts, latencies)] as const;
+        const execution = executionOf(blocks, counts, latencies);
+        return [symbol, { execution, phases: phasesOf(blocks, counts, latencies) }] as const;
       }),
     );
   } finally {

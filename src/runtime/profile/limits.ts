@@ -1,7 +1,7 @@
 /** What bounds a kernel: how long it would take if only one thing about the machine were limited, for each such thing. */
 import type { MachineRates } from "../../../native/measure.ts";
 import type { CoreCosts, PortCosts } from "../../../native/measure-ports.ts";
-import { type ByWidth, countOf, type Execution } from "./mix.ts";
+import { type ByWidth, countOf, type Execution, type Phase } from "./mix.ts";
 import type { Traffic } from "./traffic.ts";
 import { widths } from "./x86.ts";
 
@@ -70,7 +70,22 @@ function longestShare(regions: readonly number[], threads: number): number {
   return shares.length === 0 ? 1 : Math.min(...shares);
 }
 
-function coreLimits({ total, chainCycles }: Execution, core: CoreCosts): Limit[] {
+/** Nanoseconds by the limit that binds each phase, the longest first: what a core needs if no two phases overlap. */
+export function phaseTimes(
+  phases: readonly Phase[],
+  regions: readonly number[],
+  machine: MachineModel,
+): (readonly [LimitName, number])[] {
+  const share = longestShare(regions, machine.threads);
+  const times = new Map<LimitName, number>();
+  for (const phase of phases) {
+    const longest = coreLimits(phase, machine.core).reduce((a, b) => (b.ns > a.ns ? b : a));
+    times.set(longest.name, (times.get(longest.name) ?? 0) + share * longest.ns);
+  }
+  return [...times].sort((a, b) => b[1] - a[1]);
+}
+
+function coreLimits({ total, chainCycles }: Phase, core: CoreCosts): Limit[] {
   const cost = (counts: ByWidth, of: (p: PortCosts) => number): number =>
     widths.reduce((ns, w) => ns + counts[w] * (core.ports.some((p) => p.bits === w) ? of(portOf(core, w)) : 0), 0);
   const products = sumOf(total.multiplyAdds, total.multiplies);

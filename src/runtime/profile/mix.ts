@@ -35,12 +35,15 @@ export interface HotLoop {
   readonly share: number;
 }
 
-/** A kernel's call, counted. */
-export interface Execution {
+/** Instructions that were executed, and cycles that chains of dependent vector arithmetic take in their loops. */
+export interface Phase {
   readonly total: Mix;
-  readonly hotLoop: HotLoop | undefined;
-  /** Cycles that chains of dependent vector arithmetic take, over all innermost loops. */
   readonly chainCycles: number;
+}
+
+/** A kernel's call, counted. */
+export interface Execution extends Phase {
+  readonly hotLoop: HotLoop | undefined;
 }
 
 /** Adds up blocks that ran so often. */
@@ -53,14 +56,33 @@ export function executionOf(blocks: readonly BasicBlock[], counts: readonly numb
     return sum;
   };
   const hottest = loops.reduce<InnermostLoop | undefined>((a, b) => (a && work(a) >= work(b) ? a : b), undefined);
-  const chains = loops.map((l) => counts[l.first]! * chainCycles(loopBody(blocks, l), latencies));
+  const chains = loops.map((l) => loopChain(blocks, counts, l, latencies));
+  const share = hottest ? work(hottest) / total.instructions : 0;
   return {
     total,
-    hotLoop:
-      hottest && work(hottest) > 0 ? hotLoopOf(blocks, counts, hottest, work(hottest) / total.instructions) : undefined,
+    hotLoop: hottest && share > 0 ? hotLoopOf(blocks, counts, hottest, share) : undefined,
     chainCycles: chains.reduce((a, b) => a + b, 0),
   };
 }
+
+/** The execution in parts: each innermost loop, and what is around them. */
+export function phasesOf(blocks: readonly BasicBlock[], counts: readonly number[], latencies: Latencies): Phase[] {
+  const loops = innermostLoops(blocks);
+  const counted = blocks.map((b, i) => ({ instructions: b.instructions, times: counts[i]! }));
+  const inside = loops.map((l) => ({
+    total: mixOf(counted.slice(l.first, l.last + 1)),
+    chainCycles: loopChain(blocks, counts, l, latencies),
+  }));
+  const around = counted.filter((_, i) => !loops.some((l) => i >= l.first && i <= l.last));
+  return [...inside, { total: mixOf(around), chainCycles: 0 }].filter((p) => p.total.instructions > 0);
+}
+
+const loopChain = (
+  blocks: readonly BasicBlock[],
+  counts: readonly number[],
+  l: InnermostLoop,
+  latencies: Latencies,
+): number => counts[l.first]! * chainCycles(loopBody(blocks, l), latencies);
 
 function hotLoopOf(blocks: readonly BasicBlock[], counts: readonly number[], l: InnermostLoop, share: number): HotLoop {
   const iterations = counts[l.first]!;

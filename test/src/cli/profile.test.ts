@@ -56,39 +56,37 @@ function writeMarkup(): string {
 }
 
 describe("bench --profile", () => {
-  it("writes a trace of real runs and a page", async () => {
-    for (const threads of ["1", "2"]) {
-      const flags = ["--threads", threads, "--repeats", "4", "--profile", at(`net${threads}.json`)];
-      const { status, document } = await json<Document>("bench", classifier, ...flags);
-      expect(status).toBe(0);
-      expect(document.profile).toEqual({ trace: at(`net${threads}.json`), report: at(`net${threads}.html`) });
-      const events = eventsIn(at(`net${threads}.json`));
-      const kernels = events.filter((e) => e.cat === "kernel");
-      expect(events.filter((e) => e.cat === "run")).toHaveLength(4);
-      expect(kernels.map((e) => e.name)).toEqual(
-        Array(4)
-          .fill(document.kernels.map((k) => k.name))
-          .flat(),
-      );
-      expect(kernels.every((e) => e.ph === "X" && e.dur > 0 && e.tid === 0)).toBe(true);
-      // Microseconds of the trace are sums of nanoseconds, in binary.
-      expect(kernels.every((e, i) => i === 0 || e.ts >= kernels[i - 1]!.ts + kernels[i - 1]!.dur - 1e-3)).toBe(true);
-      expect(kernels[0]!.args).toMatchObject({
-        symbol: document.kernels[0]!.symbol,
-        computes: document.kernels[0]!.title,
-        flops: expect.any(Number),
-        bytes: expect.any(Number),
-        explanation: document.kernels[0]!.summary,
-      });
-      const tracks = events.filter((e) => e.ph === "M").map((e) => e.args!.name);
-      expect(tracks[0]).toBe("calling thread");
-      const names = new Set(document.kernels.map((k) => k.name));
-      expect(events.filter((e) => e.cat === "chunk").every((e) => names.has(e.name) && e.dur > 0)).toBe(true);
-      const page = readFileSync(at(`net${threads}.html`), "utf8");
-      for (const k of document.kernels) expect(page).toContain(k.symbol);
-      expect(page.match(/<circle /g)).toHaveLength(document.kernels.length);
-      expect(page.match(/<tr id="kernel-/g)).toHaveLength(document.kernels.length);
-    }
+  it.each(["1", "2"])("writes a trace of real runs and a page (threads: %s)", async (threads) => {
+    const flags = ["--threads", threads, "--repeats", "3", "--profile", at(`net${threads}.json`)];
+    const { status, document } = await json<Document>("bench", classifier, ...flags);
+    expect(status).toBe(0);
+    expect(document.profile).toEqual({ trace: at(`net${threads}.json`), report: at(`net${threads}.html`) });
+    const events = eventsIn(at(`net${threads}.json`));
+    const kernels = events.filter((e) => e.cat === "kernel");
+    expect(events.filter((e) => e.cat === "run")).toHaveLength(3);
+    expect(kernels.map((e) => e.name)).toEqual(
+      Array(3)
+        .fill(document.kernels.map((k) => k.name))
+        .flat(),
+    );
+    expect(kernels.every((e) => e.ph === "X" && e.dur > 0 && e.tid === 0)).toBe(true);
+    // Microseconds of the trace are sums of nanoseconds, in binary.
+    expect(kernels.every((e, i) => i === 0 || e.ts >= kernels[i - 1]!.ts + kernels[i - 1]!.dur - 1e-3)).toBe(true);
+    expect(kernels[0]!.args).toMatchObject({
+      symbol: document.kernels[0]!.symbol,
+      computes: document.kernels[0]!.title,
+      flops: expect.any(Number),
+      bytes: expect.any(Number),
+      explanation: document.kernels[0]!.summary,
+    });
+    const tracks = events.filter((e) => e.ph === "M").map((e) => e.args!.name);
+    expect(tracks[0]).toBe("calling thread");
+    const names = new Set(document.kernels.map((k) => k.name));
+    expect(events.filter((e) => e.cat === "chunk").every((e) => names.has(e.name) && e.dur > 0)).toBe(true);
+    const page = readFileSync(at(`net${threads}.html`), "utf8");
+    for (const k of document.kernels) expect(page).toContain(k.symbol);
+    expect(page.match(/<circle /g)).toHaveLength(document.kernels.length);
+    expect(page.match(/<tr id="kernel-/g)).toHaveLength(document.kernels.length);
   });
 
   it("names its files after the model where none is given", async () => {

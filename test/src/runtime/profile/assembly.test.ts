@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { basicBlocks, innermostLoops, loopBody } from "../../../../src/runtime/profile/blocks.ts";
 import { chainCycles } from "../../../../src/runtime/profile/latency.ts";
-import { executionOf, hottestLoop } from "../../../../src/runtime/profile/mix.ts";
+import { executionOf, hottestLoop, phasesOf } from "../../../../src/runtime/profile/mix.ts";
 import { parseInstruction } from "../../../../src/runtime/profile/x86.ts";
 
 const latencies = { multiplyAdd: 4, add: 3 };
@@ -111,6 +111,13 @@ describe("blocks and loops", () => {
     expect(e.chainCycles).toBe(5600);
     expect(e.hotLoop).toMatchObject({ iterations: 700, iteration: { instructions: 7, loads: { 512: 1 } } });
     expect(e.hotLoop!.share).toBeCloseTo(4900 / 4937, 6);
+  });
+  it("are taken apart loop by loop", () => {
+    const phases = phasesOf(blocks, [1, 7, 700, 7, 1], latencies);
+    expect(phases.map((p) => [p.total.instructions, p.chainCycles])).toEqual([
+      [4900, 5600],
+      [37, 0],
+    ]);
   });
   it("are counted without running, too", () => {
     expect(hottestLoop(blocks)).toMatchObject({ instructions: 7, multiplyAdds: { 512: 3 }, stackReferences: 0 });

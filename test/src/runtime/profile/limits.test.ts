@@ -2,7 +2,13 @@
 import { describe, expect, it } from "vitest";
 import type { MachineRates } from "../../../../native/measure.ts";
 import type { CoreCosts } from "../../../../native/measure-ports.ts";
-import { type KernelFacts, limitsOf, type MachineModel, verdictOf } from "../../../../src/runtime/profile/limits.ts";
+import {
+  type KernelFacts,
+  limitsOf,
+  type MachineModel,
+  phaseTimes,
+  verdictOf,
+} from "../../../../src/runtime/profile/limits.ts";
 import type { Execution, Mix } from "../../../../src/runtime/profile/mix.ts";
 import { bytesByLevel } from "../../../../src/runtime/profile/reuse.ts";
 import { bytesInto, trafficOf } from "../../../../src/runtime/profile/traffic.ts";
@@ -114,6 +120,21 @@ describe("the limit that binds", () => {
     expect(boundOf({ regions: [2, 2, 2], execution: executes({ multiplyAdds: { ...none, 512: 100 } }) }, 6500, 2)).toBe(
       "fork-join",
     );
+  });
+
+  it("may be another one in each loop", () => {
+    const phases = [
+      executes({ multiplyAdds: { ...none, 512: 600 }, stores: { ...none, 512: 100 } }),
+      executes({ stores: { ...none, 512: 300 }, loads: { ...none, 512: 300 } }),
+      executes({ multiplyAdds: { ...none, 512: 10 } }, 50),
+      executes({ multiplyAdds: { ...none, 512: 40 } }),
+    ];
+    expect(phaseTimes(phases, [], machine(1))).toEqual([
+      ["FMA ports", 640],
+      ["store ports", 300],
+      ["latency", 50],
+    ]);
+    expect(phaseTimes(phases, [4], machine(2))[0]).toEqual(["FMA ports", 320]);
   });
 
   it("comes from operations and bytes where no code was counted", () => {
