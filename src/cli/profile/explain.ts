@@ -113,7 +113,7 @@ function codeRemarks(total: Mix, loop: HotLoop | undefined, { core }: MachineMod
   const spills = Math.round(loop?.iteration.vectorSpills ?? 0);
   if (loop && loop.share >= 0.5 && spills > 0)
     remarks.push(`an iteration moves ${spills} ${spills === 1 ? "vector" : "vectors"} from or to the stack`);
-  const outside = Object.entries(total.calls).filter(([name]) => !name.startsWith("k_") && name !== "tw_parallel_for");
+  const outside = Object.entries(total.calls).filter(([name]) => name !== "tw_parallel_for");
   for (const [name, n] of outside)
     remarks.push(`calls ${name} ${countText(Math.round(n))} times, whose instructions are not counted`);
   return remarks;

@@ -22,7 +22,7 @@ export interface Mix {
   readonly stackReferences: number;
   /** Stack references that move vectors: spilled and reloaded. */
   readonly vectorSpills: number;
-  /** Calls by function. */
+  /** Calls by function; of a whole execution, only those whose instructions are not counted. */
   readonly calls: Readonly<Record<string, number>>;
 }
 
@@ -48,7 +48,9 @@ export interface Execution extends Phase {
 
 /** Adds up blocks that ran so often. */
 export function executionOf(blocks: readonly BasicBlock[], counts: readonly number[], latencies: Latencies): Execution {
-  const total = mixOf(blocks.map((b, i) => ({ instructions: b.instructions, times: counts[i]! })));
+  const all = mixOf(blocks.map((b, i) => ({ instructions: b.instructions, times: counts[i]! })));
+  const own = new Set(blocks.flatMap((b) => b.labels));
+  const total = { ...all, calls: Object.fromEntries(Object.entries(all.calls).filter(([name]) => !own.has(name))) };
   const loops = innermostLoops(blocks);
   const work = (l: InnermostLoop): number => {
     let sum = 0;

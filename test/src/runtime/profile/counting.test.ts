@@ -50,6 +50,7 @@ describe("instructions of a matrix product", () => {
       for (const { execution, regions, traffic } of steps) {
         const products = (rows * depth * columns) / (bits / 32);
         expect(execution!.total.multiplyAdds).toEqual({ 128: 0, 256: 0, 512: 0, [bits]: products });
+        expect(execution!.total.calls).toEqual(threads === 1 ? {} : { tw_parallel_for: 1 });
         expect(execution!.total.operations).toBe(2 * rows * depth * columns);
         expect(execution!.total.stores[bits]).toBe((rows * columns) / (bits / 32));
         expect(execution!.hotLoop!.share).toBeGreaterThan(0.9);
