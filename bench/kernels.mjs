@@ -20,9 +20,10 @@ import { graphOf, kernelContext } from "../dist/src/runtime/compile.js";
 import { lowerGroup, nativeOptions } from "../dist/src/runtime/kernels.js";
 import { isView, storageBytes } from "../dist/src/runtime/memory-plan.js";
 import { layOut, simplifyGraph } from "../dist/src/runtime/prepare.js";
+import { basicBlocks } from "../dist/src/runtime/profile/blocks.js";
+import { countOf, hottestLoop } from "../dist/src/runtime/profile/mix.js";
 import { groupWork } from "../dist/src/runtime/work.js";
 import { flags, wholeNumbers } from "./support/arguments.mjs";
-import { hottestLoop } from "./support/inner-loop.mjs";
 import { benchModels } from "./support/models.mjs";
 import { environment, machineLine, printTable, writeResults } from "./support/report.mjs";
 import { median } from "./support/statistics.mjs";
@@ -102,7 +103,25 @@ async function measureGroup(fused, group) {
     level,
     bandwidthShare: bytes / us / 1000 / gigabytesPerSecond,
     roofShare: limitUs / us,
-    loop: hottestLoop(assembly),
+    loop: loopOf(assembly),
+  };
+}
+
+/** One iteration of the hottest loop, in numbers; undefined where there is no loop. */
+function loopOf(assembly) {
+  const mix = hottestLoop(basicBlocks(assembly));
+  if (!mix) return undefined;
+  const { instructions, multiplyAdds, stackReferences, vectorSpills } = mix;
+  const arithmetic = [multiplyAdds, mix.multiplies, mix.adds, mix.divides, mix.vectors];
+  const ofWidth = (bits) => arithmetic.reduce((sum, counts) => sum + counts[bits], 0);
+  return {
+    instructions,
+    multiplyAdds: countOf(multiplyAdds),
+    vectorInstructions: arithmetic.reduce((sum, counts) => sum + countOf(counts), 0),
+    stackReferences,
+    vectorSpills,
+    bits256: ofWidth(256),
+    bits512: ofWidth(512),
   };
 }
 

@@ -100,6 +100,10 @@ interface Addon {
     options?: TimingOptions,
   ): Float64Array;
   timeKernel(fn: Address, rt: PoolHandle, args: BigUint64Array, options?: TimingOptions): Float64Array;
+  chunkLogStart(capacity: number): number;
+  chunkLogTake(): Float64Array;
+  countersOpen(typesAndConfigs: Float64Array): Float64Array;
+  countersTake(): Float64Array;
 }
 
 /** The folder with our `package.json`, from the sources as well as from `dist/`. */
@@ -278,4 +282,31 @@ export function timeEntry(
 /** Times a kernel with a native clock: nanoseconds a call, one number a sample. */
 export function timeKernel(fn: Address, rt: PoolHandle, args: BigUint64Array, options?: TimingOptions): Float64Array {
   return addon().timeKernel(fn, rt, args, options);
+}
+
+/** Clears the log of chunks, makes room for `capacity` of them, and gives the number of the calling thread in it. */
+export function chunkLogStart(capacity: number): number {
+  return addon().chunkLogStart(capacity);
+}
+
+/**
+ * Ends the log of chunks that code linked with `tw_traced_parallel_for` ran: thread, start and end (nanoseconds of
+ * `tw_now`) of each, in turn. Chunks beyond the log's capacity are missing.
+ */
+export function chunkLogTake(): Float64Array {
+  return addon().chunkLogTake();
+}
+
+/**
+ * Opens hardware or software counters of the calling thread as one group (`perf_event_open`, at most 16, user mode only).
+ * `events` has type and config of each, as <linux/perf_event.h> numbers them. Gives 0 for each that is open, else the
+ * system's error number.
+ */
+export function countersOpen(events: readonly (readonly [type: number, config: number])[]): number[] {
+  return [...addon().countersOpen(Float64Array.from(events.flat()))];
+}
+
+/** What the open counters said at each call of `tw_read_counters`, one number a counter in turn; closes them. */
+export function countersTake(): Float64Array {
+  return addon().countersTake();
 }

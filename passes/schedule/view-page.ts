@@ -1,4 +1,5 @@
 /** A schedule's view as one HTML page that needs nothing else: no network, no fonts, readable without its script. */
+import { escapeHtml } from "../../ir/text/html.ts";
 import type { Box, Mark, ScheduleView, StepView } from "./view.ts";
 
 /** The page. The same view gives the same text. */
@@ -10,19 +11,19 @@ export function viewPage(view: ScheduleView, title = `Schedule of ${view.name}`)
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'">
-<title>${escaped(title)}</title>
+<title>${escapeHtml(title)}</title>
 <style>${style}</style>
 </head>
 <body>
 <header>
-<h1>${escaped(title)}</h1>
-<p><code>${escaped(view.head)}</code></p>
+<h1>${escapeHtml(title)}</h1>
+<p><code>${escapeHtml(view.head)}</code></p>
 <ul class="legend" aria-label="Marks">${legend}</ul>
 <p class="keys">Keys: <kbd>←</kbd> <kbd>→</kbd> one step, <kbd>Home</kbd> <kbd>End</kbd> first and last, <kbd>t</kbd> light or dark, <kbd>a</kbd> all steps.</p>
 </header>
 <nav aria-label="Steps"><ol start="0">
 <li><a href="#step-0">start</a></li>
-${view.steps.map((s) => `<li><a href="#step-${s.step}"><code>${escaped(s.call)}</code></a></li>`).join("\n")}
+${view.steps.map((s) => `<li><a href="#step-${s.step}"><code>${escapeHtml(s.call)}</code></a></li>`).join("\n")}
 </ol></nav>
 <main>
 <section class="step" id="step-0" tabindex="-1" aria-labelledby="title-0">
@@ -39,9 +40,9 @@ ${steps}
 
 function stepSection(s: StepView): string {
   return `<section class="step" id="step-${s.step}" tabindex="-1" aria-labelledby="title-${s.step}">
-<h2 id="title-${s.step}">${s.step}. <code>${escaped(s.call)}</code></h2>
-<p>${escaped(s.doc)}</p>
-<p class="summary">${escaped(summary(s))}</p>
+<h2 id="title-${s.step}">${s.step}. <code>${escapeHtml(s.call)}</code></h2>
+<p>${escapeHtml(s.doc)}</p>
+<p class="summary">${escapeHtml(summary(s))}</p>
 <div class="panes">
 <figure><figcaption>Before</figcaption>${nest(s.before)}</figure>
 <figure><figcaption>After</figcaption>${nest(s.after)}</figure>
@@ -77,19 +78,12 @@ const nest = (list: readonly Box[], whole = false): string =>
   `<ul class="nest">${list.map((b) => item(b, whole)).join("")}</ul>`;
 function item(b: Box, whole: boolean): string {
   const marks = b.marks.map((m) => `<span class="mark ${m}">${words[m]}</span>`).join(" ");
-  const body = b.lines.length > 0 && (whole || b.marks.length > 0) ? `<pre>${escaped(b.lines.join("\n"))}</pre>` : "";
+  const body =
+    b.lines.length > 0 && (whole || b.marks.length > 0) ? `<pre>${escapeHtml(b.lines.join("\n"))}</pre>` : "";
   const classes = [b.kind, ...(b.loopKind && b.loopKind !== "serial" ? [b.loopKind] : []), ...b.marks].join(" ");
   const inside = b.inside.length > 0 ? nest(b.inside, whole) : "";
-  return `<li class="${classes}" data-key="${escaped(b.key)}"><div class="line"><code>${escaped(b.text)}</code> ${marks}</div>${body}${inside}</li>`;
+  return `<li class="${classes}" data-key="${escapeHtml(b.key)}"><div class="line"><code>${escapeHtml(b.text)}</code> ${marks}</div>${body}${inside}</li>`;
 }
-const entities: Readonly<Record<string, string>> = {
-  "&": "&amp;",
-  "<": "&lt;",
-  ">": "&gt;",
-  '"': "&quot;",
-  "'": "&#39;",
-};
-const escaped = (text: string): string => text.replace(/[&<>"']/g, (c) => entities[c]!);
 
 const light =
   "--page:#fff;--ink:#1b1f24;--dim:#57606a;--line:#c8d1da;--loop:#f3f6f9;--block:#eef6ff;--created:#0a6b2c;--removed:#b3261e;--moved:#6639ba;--changed:#8a5a00;--parallel:#0969da;--vectorized:#8250df;--unrolled:#9a6700;--tensorized:#bf3989";

@@ -166,7 +166,11 @@ class CommandLine {
           oneOf("--against", ["onnxruntime"]),
         ),
       )
-      .option("--profile <file>", "writes a trace for chrome://tracing or Perfetto")
+      .option(
+        "--profile [file]",
+        "writes file.html, a report, and file.json, a trace for Perfetto or chrome://tracing; beside the model if no file is given",
+      )
+      .option("--explain", "says what bounds each kernel, from counts of instructions and bytes")
       .option("--repeats <n>", "runs that are timed", wholeNumber("--repeats", 1, 1_000_000), 50);
     this.#calls(command, async () => (await import("./verbs/bench.ts")).bench);
   }

@@ -8,7 +8,13 @@ import { InputError, TilewrightError, UnavailableError, UsageError } from "../..
 import type { Target } from "../../ir/target/target.ts";
 import { loadOnnx } from "../onnx/load.ts";
 import { type ArtifactFacts, isArtifact, readArtifact } from "../runtime/artifact.ts";
-import { type CompileOptions, compile, compileCached } from "../runtime/compile.ts";
+import {
+  type CompiledNetwork,
+  type CompileOptions,
+  compile,
+  compileCached,
+  compileNetwork,
+} from "../runtime/compile.ts";
 import { Executable, type ExecutableParts } from "../runtime/executable.ts";
 import { resolveTarget } from "../runtime/host.ts";
 import type { Tensor } from "../tensor.ts";
@@ -72,8 +78,35 @@ export async function loadModel(
 /** Opens a model by compiling it, or a compiled file as it is. */
 export async function openNetwork(path: string, options: NetworkOptions, terminal: Terminal): Promise<OpenedNetwork> {
   const start = performance.now();
-  const opened = isArtifactFile(path) ? openArtifact(path, options) : await compileModel(path, options, terminal);
-  return { ...opened, readyMs: performance.now() - start };
+  if (!isArtifactFile(path)) {
+    const compiled = await compileModel(path, options, terminal);
+    return { ...compiled, readyMs: performance.now() - start };
+  }
+  const { net, source, facts } = openArtifact(path, options);
+  return { net, source, facts, readyMs: performance.now() - start };
+}
+
+/** A network with what it was linked from, and for a model, with its graph, plan and kernels too. */
+export interface OpenedForProfile {
+  readonly net: Executable;
+  readonly source: "model" | "artifact";
+  readonly parts: ExecutableParts;
+  readonly compiled?: CompiledNetwork;
+}
+
+/** As `openNetwork`, for profiling. Kernels come from the cache, whole networks do not: those lack the graph. */
+export async function openForProfile(
+  path: string,
+  options: NetworkOptions,
+  terminal: Terminal,
+): Promise<OpenedForProfile> {
+  if (isArtifactFile(path)) {
+    const { net, parts } = openArtifact(path, options);
+    return { net, source: "artifact", parts };
+  }
+  const graph = await loadModel(path, options.shape);
+  const compiled = await withProgress({ ...options, profile: true }, terminal, (given) => compileNetwork(graph, given));
+  return { net: new Executable(compiled.parts), source: "model", parts: compiled.parts, compiled };
 }
 
 async function compileModel(
@@ -95,11 +128,11 @@ export async function compileWithProgress(
   return withProgress(options, terminal, (given) => compile(graph, given));
 }
 
-async function withProgress(
+async function withProgress<T>(
   options: NetworkOptions,
   terminal: Terminal,
-  run: (given: CompileOptions) => Promise<Executable>,
-): Promise<Executable> {
+  run: (given: CompileOptions) => Promise<T>,
+): Promise<T> {
   const { onProgress, end } = compileProgress(terminal);
   try {
     return await run({ ...compileOptions(options), profile: options.profile, onProgress });
@@ -134,7 +167,7 @@ export function cpuTarget(name = "host"): Target {
   return target;
 }
 
-function openArtifact(path: string, options: NetworkOptions): Omit<OpenedNetwork, "readyMs"> {
+function openArtifact(path: string, options: NetworkOptions) {
   for (const [flag, value] of Object.entries({ shape: options.shape, target: options.target, math: options.math }))
     if (value !== undefined)
       throw new UsageError("usage/artifact", `--${flag} is for models; ${basename(path)} is compiled already`);
@@ -145,7 +178,7 @@ function openArtifact(path: string, options: NetworkOptions): Omit<OpenedNetwork
       "usage/artifact",
       `${basename(path)} was compiled for 1 thread; compile the model with --threads ${threads}`,
     );
-  return { net: linked({ ...parts, threads }, path), source: "artifact", facts };
+  return { net: linked({ ...parts, threads }, path), source: "artifact" as const, facts, parts };
 }
 
 /** Links a file's code. @throws InputError [artifact/damaged] when its parts do not fit each other */

@@ -48,6 +48,28 @@ export interface TensorLike {
   readonly data: TypedArray | readonly unknown[];
 }
 
+/** How a run's steps are timed. */
+export interface RecordOptions {
+  readonly repeats: number;
+  /** Runs before the first one that counts; 2 if absent. */
+  readonly warmup?: number;
+  /** Other code for the same memory: the network's objects, some replaced by instrumented ones. */
+  readonly variant?: {
+    readonly profileEntry: native.Address;
+    /** Runs on the calling thread alone. */
+    readonly serial?: boolean;
+  };
+}
+
+/** Median nanoseconds of every step, from the readings of several runs. */
+export function stepMedians(runs: readonly BigInt64Array[]): number[] {
+  const steps = Math.max(0, (runs[0]?.length ?? 1) - 1);
+  return Array.from({ length: steps }, (_, i) => {
+    const times = runs.map((stamps) => Number(stamps[i + 1]! - stamps[i]!)).sort((a, b) => a - b);
+    return times[times.length >> 1]!;
+  });
+}
+
 /** A network ready to run. Dispose it to give its memory back at once. */
 export class Executable {
   readonly inputs: readonly Port[];
@@ -134,16 +156,20 @@ export class Executable {
   }
   /** Median nanoseconds of every step over `repeats` runs. */
   profile(feeds: Feeds, repeats = 20): number[] {
+    return stepMedians(this.record(feeds, { repeats }));
+  }
+  /** When each run began and each of its steps ended: steps + 1 readings of `tw_now`, for every run. */
+  record(feeds: Feeds, options: RecordOptions): BigInt64Array[] {
     this.#feed(feeds);
+    const { repeats, warmup = 2, variant } = options;
     if (this.#profileEntry === undefined)
       throw new UsageError("runtime/no-profile", "this executable was compiled without profiling");
-    const samples = this.steps.map(() => new Float64Array(repeats));
-    for (let r = -2; r < repeats; r++) {
-      native.invoke(this.#profileEntry, this.#pool, this.#arenaAddress, this.#constantAddress, this.#io);
-      if (r >= 0)
-        for (let i = 0; i < samples.length; i++) samples[i]![r] = Number(this.#times[i + 1]! - this.#times[i]!);
-    }
-    return samples.map((s) => s.sort()[s.length >> 1]!);
+    const entry = variant?.profileEntry ?? this.#profileEntry;
+    const pool = variant?.serial ? native.serial : this.#pool;
+    return Array.from({ length: warmup + repeats }, () => {
+      native.invoke(entry, pool, this.#arenaAddress, this.#constantAddress, this.#io);
+      return this.#times.slice();
+    }).slice(warmup);
   }
   /** Gives code, constants, arena and threads back; using the network afterwards is an error. */
   dispose(): void {

@@ -36,5 +36,6 @@ void defineMemory(napi_env env, napi_value exports);
 void definePool(napi_env env, napi_value exports);
 void defineInvoke(napi_env env, napi_value exports);
 void defineTiming(napi_env env, napi_value exports);
+void defineInstruments(napi_env env, napi_value exports);
 
 } // namespace tw

@@ -39,6 +39,7 @@ static void init(napi_env env, napi_value exports) {
   definePool(env, exports);
   defineInvoke(env, exports);
   defineTiming(env, exports);
+  defineInstruments(env, exports);
 }
 
 } // namespace tw

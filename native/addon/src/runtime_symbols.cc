@@ -1,5 +1,6 @@
 // The functions that generated code may call. A `.node` is opened locally, so the dynamic linker's
 // search does not see its symbols: each is registered by address.
+#include "instruments.h"
 #include "jit.h"
 #include "tw_runtime.h"
 
@@ -45,6 +46,8 @@ const std::vector<RuntimeSymbol> &runtimeSymbols() {
   static const std::vector<RuntimeSymbol> symbols = {
       TW_FUNCTION(tw_parallel_for),
       TW_FUNCTION(tw_now),
+      {"tw_traced_parallel_for", reinterpret_cast<void *>(tracedParallelFor)},
+      {"tw_read_counters", reinterpret_cast<void *>(readCounters)},
       {"memcpy", reinterpret_cast<void *>(static_cast<void *(*)(void *, const void *, size_t)>(::memcpy))},
       {"memset", reinterpret_cast<void *>(static_cast<void *(*)(void *, int, size_t)>(::memset))},
       {"memmove", reinterpret_cast<void *>(static_cast<void *(*)(void *, const void *, size_t)>(::memmove))},

@@ -1,5 +1,6 @@
 /** `tilewright bench`: latency, kernels beside the machine's peak, and ONNX Runtime in turn. */
 
+import { basename, dirname, extname, join } from "node:path";
 import { UsageError } from "../../../ir/support/errors.ts";
 import { digits } from "../../../ir/text/units.ts";
 import { measureMachine, peakGflops } from "../../../native/measure.ts";
@@ -9,17 +10,24 @@ import type { Tensor } from "../../tensor.ts";
 import { difference } from "../compare.ts";
 import { exitCodes } from "../errors.ts";
 import { type Fill, feedsFor, readInputs, stillWanted, tellCompiler } from "../feeds.ts";
-import { type KernelRow, kernelRows, kernelTable } from "../kernel-table.ts";
-import { isArtifactFile, type ModelOptions, openNetwork } from "../model.ts";
+import { kernelRows, kernelTable } from "../kernel-table.ts";
+import { isArtifactFile, type ModelOptions, type OpenedForProfile, openForProfile, openNetwork } from "../model.ts";
 import type { InputFile } from "../options.ts";
 import { openPeer, type PeerNetwork } from "../peers.ts";
+import { chromeTrace } from "../profile/chrome-trace.ts";
+import { explanationText } from "../profile/explain.ts";
+import type { NetworkProfile } from "../profile/network-profile.ts";
+import { profileNetwork } from "../profile/profile.ts";
+import { type ReportFacts, reportPage } from "../profile/report-page.ts";
 import { duration, spread } from "../table.ts";
 import type { CommonOptions, Terminal } from "../terminal.ts";
 
 /** Options of `bench`. */
 export interface BenchOptions extends CommonOptions, ModelOptions {
   readonly against?: "onnxruntime";
-  readonly profile?: string;
+  /** Where to, without `.json` or `.html`; true for beside the model. */
+  readonly profile?: string | true;
+  readonly explain?: boolean;
   readonly repeats: number;
   readonly input?: readonly InputFile[];
   readonly fill?: Fill;
@@ -38,13 +46,19 @@ export async function bench(file: string, options: BenchOptions, terminal: Termi
     throw new UsageError("usage/against", "--against needs the ONNX model; a compiled file has only our code");
   const given = readInputs(options.input ?? []);
   const told = isArtifactFile(file) ? options : tellCompiler(options, given);
-  const { net, source } = await openNetwork(file, { ...told, profile: true }, terminal);
+  const isProfiled = options.profile !== undefined || options.explain === true;
+  const opened = isProfiled
+    ? await openForProfile(file, { ...told, profile: true }, terminal)
+    : await openNetwork(file, { ...told, profile: true }, terminal);
+  const { net, source } = opened;
+  const profiler = "parts" in opened ? opened : undefined;
   try {
     const wanted = source === "model" ? stillWanted(net.inputs, given) : given;
     const feeds = feedsFor(net.inputs, wanted, { fill: options.fill, seed: options.seed ?? 0 });
     const peer = options.against ? await openPeer(file, net.threads) : undefined;
     try {
-      return await measure(file, net, { ours: feeds, theirs: { ...feeds, ...told.values } }, peer, options, terminal);
+      const fed = { ours: feeds, theirs: { ...feeds, ...told.values } };
+      return await measure(file, { net, profiler }, { fed, peer }, options, terminal);
     } finally {
       await peer?.release();
     }
@@ -55,9 +69,8 @@ export async function bench(file: string, options: BenchOptions, terminal: Termi
 
 async function measure(
   file: string,
-  net: Executable,
-  fed: { readonly ours: Feeds; readonly theirs: Feeds },
-  peer: PeerNetwork | undefined,
+  { net, profiler }: { readonly net: Executable; readonly profiler: OpenedForProfile | undefined },
+  { fed, peer }: { readonly fed: { readonly ours: Feeds; readonly theirs: Feeds }; readonly peer?: PeerNetwork },
   options: BenchOptions,
   terminal: Terminal,
 ): Promise<number> {
@@ -71,9 +84,12 @@ async function measure(
     return exitCodes.mismatch;
   }
   const latencyNs = spread(net.time(fed.ours, { warmup: 3, repeats, maxTimeMs: 30_000 }));
-  const peak = peakGflops(measureMachine({ threads: net.threads }), net.threads);
-  const kernels = kernelRows(net.steps, net.profile(fed.ours, Math.min(repeats, 50)), peak);
-  if (options.profile) writeWhole(options.profile, Buffer.from(chromeTrace(kernels)));
+  if (profiler) terminal.note("measuring the machine, counting instructions");
+  const profile = profiler ? await profileNetwork(profiler, fed.ours, repeats) : undefined;
+  const peak = profile?.peakGflops ?? peakGflops(measureMachine({ threads: net.threads }), net.threads);
+  const kernels = profile?.kernels ?? kernelRows(net.steps, net.profile(fed.ours, Math.min(repeats, 50)), peak);
+  const files =
+    profile && options.profile !== undefined ? writeProfile(profile, { file, latencyNs }, options.profile) : undefined;
   const flops = net.steps.reduce((sum, s) => sum + s.flops, 0);
   const gflops = flops / latencyNs.median;
   const document = {
@@ -84,20 +100,32 @@ async function measure(
     peakGflops: peak,
     ofPeak: gflops / peak,
     kernels,
+    ...(profile ? { machine: { ...profile.machine, ...profile.model }, missing: profile.missing } : {}),
     ...(rivalry ? { against: rivalry } : {}),
-    ...(options.profile ? { profile: options.profile } : {}),
+    ...(files ? { profile: files } : {}),
   };
   terminal.result(document, () =>
     [
       kernelTable(kernels, terminal),
       "",
+      ...(profile && options.explain ? [explanationText(profile, terminal), ""] : []),
       `latency   ${duration(latencyNs.median)} (${duration(latencyNs.p10)} to ${duration(latencyNs.p90)}, ${repeats} runs, ${threadText(net.threads)})`,
       `rate      ${digits(gflops)} GFLOP/s, ${digits((100 * gflops) / peak)} % of the measured peak of ${digits(peak)}`,
       ...(rivalry ? [rivalryText(rivalry)] : []),
-      ...(options.profile ? [`profile   ${options.profile} (chrome://tracing, ui.perfetto.dev)`] : []),
+      ...(files ? [`profile   ${files.report}, ${files.trace} (ui.perfetto.dev, chrome://tracing)`] : []),
     ].join("\n"),
   );
   return exitCodes.ok;
+}
+
+/** Writes the trace and the page. */
+function writeProfile(profile: NetworkProfile, facts: ReportFacts, to: string | true) {
+  const beside = join(dirname(facts.file), `${basename(facts.file, extname(facts.file))}.profile`);
+  const stem = to === true ? beside : to.replace(/\.(json|html)$/, "");
+  const files = { trace: `${stem}.json`, report: `${stem}.html` };
+  writeWhole(files.trace, Buffer.from(chromeTrace(profile)));
+  writeWhole(files.report, Buffer.from(reportPage(profile, facts)));
+  return files;
 }
 
 const threadText = (threads: number): string => `${threads} ${threads === 1 ? "thread" : "threads"}`;
@@ -152,24 +180,4 @@ async function timed(call: () => Promise<unknown>, count: number): Promise<numbe
 function rivalryText(r: Rivalry): string {
   const { oursNs, theirsNs } = r;
   return `against   ${r.peer}: ${duration(theirsNs!.median)} (${duration(theirsNs!.p10)} to ${duration(theirsNs!.p90)}); ours in turn ${duration(oursNs!.median)}; ratio ${digits(r.ratio!)} (outputs equal to ${digits(r.maxRel)})`;
-}
-
-/** The kernels one after the other, as the trace viewers of browsers read them; microseconds. */
-function chromeTrace(kernels: readonly KernelRow[]): string {
-  let at = 0;
-  const traceEvents = kernels.map((k) => {
-    const event = {
-      name: k.name,
-      cat: "kernel",
-      ph: "X",
-      ts: at / 1e3,
-      dur: k.ns / 1e3,
-      pid: 1,
-      tid: 1,
-      args: { symbol: k.symbol, gflops: k.gflops, ofPeak: k.ofPeak, gigabytesPerSecond: k.gigabytesPerSecond },
-    };
-    at += k.ns;
-    return event;
-  });
-  return `${JSON.stringify({ displayTimeUnit: "ns", traceEvents })}\n`;
 }
