@@ -6,7 +6,7 @@ import type { Schedule } from "../schedule.ts";
 import { parallelOuter, splitPoints } from "./common.ts";
 import { walksLine } from "./contiguous.ts";
 import { contextOf, type Recipe, type RecipeOptions } from "./recipe.ts";
-import { ownLoops } from "./reduction.ts";
+import { ownLoops, reduction } from "./reduction.ts";
 import { soleReader } from "./register-tile.ts";
 import { stagesOf } from "./structure.ts";
 
@@ -26,6 +26,11 @@ const mostRows = 8;
 export function dotProducts(s: Schedule, block: BlockRef | string, options: RecipeOptions = {}): void {
   const ref = typeof block === "string" ? s.block(block) : block;
   const { threads } = contextOf(options);
+  // A sum of one product has no loop that lanes could run along.
+  if ((s.extent(ownLoops(s, ref, "reduction", 0)[0]!) ?? 2) < 2) {
+    reduction(s, ref, options);
+    return;
+  }
   const columns = s.extent(ownLoops(s, ref, "spatial", 0).at(-1)!)!;
   const stage = soleReader(s, ref) ?? ref;
   const [row, column] = s.loops(stage).slice(...(stage === ref ? [-3, -1] : [-2])) as [LoopCursor, LoopCursor];
@@ -69,7 +74,8 @@ export const scheduleDotProducts: Recipe = {
     const spatial = r!.block.iterVars.filter((v) => v.kind === "spatial");
     const reduced = r!.block.iterVars.filter((v) => v.kind === "reduction");
     const few = (constantValue(spatial.at(-1)!.extent) ?? mostSums) <= mostSums / 2;
-    return spatial.length >= 2 && reduced.length === 1 && few && walksLine(r!.block, reduced[0]!);
+    const sums = reduced.length === 1 && constantValue(reduced[0]!.extent) !== 1;
+    return spatial.length >= 2 && sums && few && walksLine(r!.block, reduced[0]!);
   },
   schedule: (s, context) => {
     const product = stagesOf(s.program).find((t) => t.kind === "reduction")!;

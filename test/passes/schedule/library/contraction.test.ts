@@ -78,6 +78,7 @@ for (const { name, program, options } of products)
   });
 for (const [m, n, k] of [
   [1, 1, 40],
+  [5, 2, 1],
   [1, 3, 33],
   [7, 1, 64],
   [9, 2, 100],
