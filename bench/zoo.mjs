@@ -1,7 +1,9 @@
 /**
- * Each network of the zoo beside onnxruntime-node, in turn in one process, outputs compared first.
+ * Each network of a set beside onnxruntime-node, in turn in one process, outputs compared first: the zoo, or with
+ * `--set unseen` networks that no recipe was tuned on.
  *
  *   npm run bench -- [--only resnet50,unet] [--threads 1,2] [--rounds 9] [--processes 3] [--block 60] [--json]
+ *   npm run bench:unseen -- [the same flags]
  *
  * A round is a block of runs of ours, then one of ONNX Runtime's; its figure is the block's median. Both sides are timed
  * from JavaScript around one run, feeding the input and reading the output included. With more than one thread a pair is
@@ -15,10 +17,12 @@ import { inChild } from "./support/children.mjs";
 import { benchModels, zooAvailable } from "./support/models.mjs";
 import { environment, machineLine, printTable, verdict, writeResults } from "./support/report.mjs";
 import { geometricMean, interquartileRange, median } from "./support/statistics.mjs";
+import { unseenModels } from "./unseen/models.mjs";
 
 const options = flags(
-  "npm run bench -- [--only names] [--threads 1,2] [--rounds n] [--processes n] [--block ms] [--json]",
+  "npm run bench -- [--set zoo|unseen] [--only names] [--threads 1,2] [--rounds n] [--processes n] [--block ms] [--json]",
   {
+    set: { type: "string", default: "zoo" },
     only: { type: "string" },
     threads: { type: "string", default: "1,2" },
     rounds: { type: "string", default: "9" },
@@ -31,10 +35,17 @@ const [processes] = wholeNumbers("processes", options.processes);
 const [blockMs] = wholeNumbers("block", options.block);
 const threadCounts = wholeNumbers("threads", options.threads);
 const tolerance = 1e-3;
+/** For each set its networks, whether they are all there, and bars for one thread: the mean of ratios and the lowest. */
+const sets = {
+  zoo: { models: benchModels, whole: zooAvailable(), bars: { mean: 0.85, lowest: 0.5 } },
+  unseen: { models: unseenModels, whole: true, bars: { mean: 1.25, lowest: 1 } },
+};
+const set = sets[options.set];
+if (set === undefined) fail(`--set takes ${Object.keys(sets).join(" or ")}, got ${options.set}`);
 const child = fileURLToPath(new URL("zoo-child.mjs", import.meta.url));
 
 const where = await environment();
-const models = await benchModels(options.only?.split(","));
+const models = await set.models(options.only?.split(","));
 const rates = measureMachine({ threads: Math.max(...threadCounts), figureMs: 20 });
 const rows = [];
 for (const model of models) {
@@ -46,9 +57,14 @@ for (const model of models) {
 const results = { ...where, tolerance, rounds, blockMs, rates, rows, means: means(rows) };
 if (options.json) process.stdout.write(`${JSON.stringify(results)}\n`);
 else print(results);
-const complete = !options.only && options.threads === "1,2" && zooAvailable();
-if (complete) process.stderr.write(`results: ${writeResults("zoo", results)}\n`);
+const complete = !options.only && options.threads === "1,2" && set.whole;
+if (complete) process.stderr.write(`results: ${writeResults(options.set, results)}\n`);
 process.exit(rows.every((row) => row.maxRelativeError <= tolerance) ? 0 : 5);
+
+function fail(text) {
+  process.stderr.write(`${text}\n`);
+  process.exit(2);
+}
 
 async function measurePair(model, threads) {
   const runs = [];
@@ -113,7 +129,9 @@ function print(all) {
   printTable(headings, all.rows.map(tableRow));
   for (const mean of all.means) {
     const { threads, networks, geometricMean: ratio, lowest } = mean;
-    const bar = threads === 1 ? `; bar ≥ 0.85, none < 0.5: ${verdict(ratio >= 0.85 && lowest >= 0.5)}` : "";
+    const { bars } = set;
+    const holds = verdict(ratio >= bars.mean && lowest >= bars.lowest);
+    const bar = threads === 1 ? `; bar ≥ ${bars.mean}, none < ${bars.lowest}: ${holds}` : "";
     const figures = `geometric mean of ORT's time / ours ${ratio.toFixed(3)}, lowest ${lowest.toFixed(3)}`;
     process.stdout.write(`\n${threads} threads, ${networks} networks: ${figures}${bar}`);
   }
