@@ -21,7 +21,7 @@ export function densenet121() {
   let x = net.convolution(net.input("x", [1, 3, 224, 224]), 64, 7, { stride: 2 });
   x = net.pool("MaxPool", x, 3, { stride: 2, pad: 1 });
   const normalized = (v) => net.activation(net.batchNormalization(v), "Relu");
-  const plain = { activation: undefined, normalize: false };
+  const plain = { activation: null, normalize: false };
   for (const [block, layers] of [6, 12, 24, 16].entries()) {
     for (let i = 0; i < layers; i++) {
       const narrow = net.convolution(normalized(x), 128, 1);
@@ -93,8 +93,8 @@ export function regnet() {
 function groupedBlock(net, x, { width, outputs, groups, stride, squeezed }) {
   let y = net.convolution(net.convolution(x, width, 1), width, 3, { stride, group: groups });
   if (squeezed) y = net.excite(y, squeezed);
-  y = net.convolution(y, outputs, 1, { activation: undefined });
+  y = net.convolution(y, outputs, 1, { activation: null });
   const same = stride === 1 && net.dims(x)[1] === outputs;
-  const shortcut = same ? x : net.convolution(x, outputs, 1, { stride, activation: undefined });
+  const shortcut = same ? x : net.convolution(x, outputs, 1, { stride, activation: null });
   return net.activation(net.add(y, shortcut), "Relu");
 }

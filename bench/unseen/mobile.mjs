@@ -1,7 +1,7 @@
 /** Small networks made of depthwise and pointwise convolutions. */
 import { Network } from "./network.mjs";
 
-const linear = { activation: undefined };
+const linear = { activation: null };
 
 /** Ma et al. 2018, width 1: channels are split, concatenated and shuffled. */
 export function shufflenetv2() {

@@ -24,7 +24,7 @@ export function unetodd() {
 export function superresolution() {
   const net = new Network("superresolution", 33);
   const plain = { normalize: false };
-  const linear = { normalize: false, activation: undefined };
+  const linear = { normalize: false, activation: null };
   const start = net.convolution(net.input("x", [1, 3, 64, 96]), 32, 3, linear);
   let x = start;
   for (let i = 0; i < 4; i++) x = net.add(x, net.convolution(net.convolution(x, 32, 3, plain), 32, 3, linear));

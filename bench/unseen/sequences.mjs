@@ -6,7 +6,7 @@ function patches(net, image, width, size) {
   const embedded = net.convolution(image, width, size, {
     stride: size,
     pads: [0, 0],
-    activation: undefined,
+    activation: null,
     normalize: false,
   });
   const [n, channels, height, columns] = net.dims(embedded);
@@ -56,7 +56,7 @@ export function mixer() {
 /** Liu et al. 2022: depthwise 7 × 7, then normalization and products over channels last. */
 export function convnext() {
   const net = new Network("convnext", 7);
-  const plain = { activation: undefined, normalize: false };
+  const plain = { activation: null, normalize: false };
   const last = (v) => net.transpose(v, [0, 2, 3, 1]);
   const first = (v) => net.transpose(v, [0, 3, 1, 2]);
   const normalized = (v) => first(net.layerNormalization(last(v)));
@@ -107,5 +107,5 @@ export function temporal() {
     const y = net.convolution(net.convolution(x, 96, 3, { dilation: 2 ** i }), 96, 3, { dilation: 2 ** i });
     x = net.activation(net.add(x, y), "Relu");
   }
-  return net.finish(net.convolution(x, 60, 1, { activation: undefined, normalize: false }));
+  return net.finish(net.convolution(x, 60, 1, { activation: null, normalize: false }));
 }
