@@ -14,6 +14,7 @@ import { fuseGroups } from "../../passes/graph/fuse-groups.ts";
 import { recognizeActivations } from "../../passes/graph/recognize-activations.ts";
 import { dropDead } from "../../passes/graph/rewriting.ts";
 import { selectWinograd } from "../../passes/graph/select-winograd.ts";
+import { replaceTransposedConvolutions } from "../../passes/graph/transposed-convolutions.ts";
 import type { Machine } from "../../passes/schedule/library/plan.ts";
 import { inferGraph } from "../operators/infer.ts";
 import { lookupRow } from "../operators/registry.ts";
@@ -44,6 +45,11 @@ function graphPipeline(options: PrepareOptions): Pipeline<"graph", "graph"> {
   });
   const typed = (name: string, doc: string, run: (g: Graph) => Graph) =>
     definePass<"graph", "graph">({ name, doc, requires: ["typed"], run });
+  const phases = typed(
+    "transposed-convolutions",
+    "Turns transposed convolutions into convolutions.",
+    replaceTransposedConvolutions,
+  );
   const scales = typed("fold-scales", "Folds batch norms and scales into convolutions.", foldScalesIntoConvolutions);
   const activations = typed(
     "recognize-activations",
@@ -56,8 +62,8 @@ function graphPipeline(options: PrepareOptions): Pipeline<"graph", "graph"> {
     typed("forward-identities", "Lets readers of an identity read its input.", forwardIdentities),
     typed("common-subexpressions", "Computes equal values once.", eliminateCommonSubexpressions),
     typed("fold-pads", "Folds padding into the convolution that reads it.", foldPadsIntoConvolutions),
-    // Both change how results are rounded.
-    ...(options.math === "strict" ? [] : [scales, activations]),
+    // The first two change how results are rounded; the last multiplies infinities by zero.
+    ...(options.math === "strict" ? [] : [scales, activations, phases]),
   ]);
 }
 
