@@ -11,6 +11,7 @@ import { foldPadsIntoConvolutions } from "../../passes/graph/fold-pads.ts";
 import { foldScalesIntoConvolutions } from "../../passes/graph/fold-scales.ts";
 import { forwardIdentities } from "../../passes/graph/forward-identities.ts";
 import { fuseGroups } from "../../passes/graph/fuse-groups.ts";
+import { giveRows } from "../../passes/graph/one-dimensional.ts";
 import { recognizeActivations } from "../../passes/graph/recognize-activations.ts";
 import { dropDead } from "../../passes/graph/rewriting.ts";
 import { selectWinograd } from "../../passes/graph/select-winograd.ts";
@@ -62,6 +63,7 @@ function graphPipeline(options: PrepareOptions): Pipeline<"graph", "graph"> {
     typed("forward-identities", "Lets readers of an identity read its input.", forwardIdentities),
     typed("common-subexpressions", "Computes equal values once.", eliminateCommonSubexpressions),
     typed("fold-pads", "Folds padding into the convolution that reads it.", foldPadsIntoConvolutions),
+    typed("one-dimensional", "Gives one-dimensional convolutions maps of one row.", (g) => giveRows(g, patternOf)),
     // The first two change how results are rounded; the last multiplies infinities by zero.
     ...(options.math === "strict" ? [] : [scales, activations, phases]),
   ]);
