@@ -11,6 +11,7 @@ import { foldPadsIntoConvolutions } from "../../passes/graph/fold-pads.ts";
 import { foldScalesIntoConvolutions } from "../../passes/graph/fold-scales.ts";
 import { forwardIdentities } from "../../passes/graph/forward-identities.ts";
 import { fuseGroups } from "../../passes/graph/fuse-groups.ts";
+import { mergeGroups } from "../../passes/graph/merge-groups.ts";
 import { giveRows } from "../../passes/graph/one-dimensional.ts";
 import { recognizeActivations } from "../../passes/graph/recognize-activations.ts";
 import { dropDead } from "../../passes/graph/rewriting.ts";
@@ -82,6 +83,6 @@ export function patternOf(n: Node): ReturnType<Parameters<typeof fuseGroups>[1]>
 
 /** Algorithms, groups and layouts for a target. Under strict math every convolution stays the direct one. */
 export function layOut(graph: Graph, machine: Machine, math: MathPolicy = "default"): FusedGraph {
-  const chosen = math === "strict" ? graph : selectWinograd(graph, machine);
+  const chosen = math === "strict" ? graph : selectWinograd(mergeGroups(graph, machine), machine);
   return assignLayouts(fuseGroups(chosen, patternOf), machine);
 }
