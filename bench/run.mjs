@@ -9,7 +9,7 @@ const [name, ...rest] = process.argv.slice(2);
 const script = join(here, `${name}.mjs`);
 if (!existsSync(script)) {
   process.stderr.write(
-    `no bench ${name}; usage: node bench/run.mjs zoo|start|compile|overhead|kernels|schedules|soak [flags]\n`,
+    `no bench ${name}; usage: node bench/run.mjs zoo|convolutions|start|compile|overhead|kernels|schedules|soak [flags]\n`,
   );
   process.exit(2);
 }

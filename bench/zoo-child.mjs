@@ -5,11 +5,11 @@ import { answer, childArgument, settle } from "./support/children.mjs";
 import { feedData, relativeError } from "./support/feeds.mjs";
 import { median } from "./support/statistics.mjs";
 
-const { path, threads, rounds, blockMs, tolerance } = childArgument();
+const { path, target, threads, rounds, blockMs, tolerance } = childArgument();
 const peer = createRequire(import.meta.url)("onnxruntime-node");
 
 const start = performance.now();
-const network = await compile(path, { threads });
+const network = await compile(path, { target, threads });
 const compileMs = performance.now() - start;
 const session = await peer.InferenceSession.create(path, { intraOpNumThreads: threads });
 

@@ -3,8 +3,9 @@
  *
  * Note [Quasi-affine form]. An index expression becomes Σ coefficient·atom + constant. Atoms are variables, canonical
  * floordiv/floormod by constants, and whatever else is not linear (min, select, loads …). Floor divisions are split as
- * (g·Q + R) // m with R within one step of g, so that (io·4 + ii) // 4 is io when ii is in 0..4; a quotient and a
- * remainder of the same number recombine, so that x//4·4 + x%4 is x.
+ * (g·Q + R) // m with R within one step of g, so that (io·4 + ii) // 4 is io when ii is in 0..4; quotients of a quotient
+ * become one, so that (y + x//4) // 2 is (4·y + x) // 8; a quotient and a remainder of the same number recombine, so that
+ * x//4·4 + x%4 is x.
  *
  * The ring operations hold modulo 2^64 too; splitting a division does not, so numerators that hold data (loads) are only
  * split where their bounds show that nothing wraps.
@@ -177,18 +178,29 @@ function divideForm(n: QuasiAffine, m: number, ranges: Ranges): QuasiAffine {
   return addScaled(quotient, divideRest({ terms: r, constant }, m, ranges), 1);
 }
 function divideRest(r: QuasiAffine, m: number, ranges: Ranges): QuasiAffine {
+  const whole = withoutInnerQuotient(r, m, ranges);
+  if (whole) return divideForm(whole.numerator, whole.by, ranges);
   const only = r.terms.length === 1 ? r.terms[0] : undefined;
   if (isOne(only)) {
-    const div = constantDivision(only.atom, "floordiv");
-    if (div && isSafe(div.by * m)) {
-      const inner = splitSum(div.value);
-      return divideForm({ terms: inner.terms, constant: inner.constant + r.constant * div.by }, div.by * m, ranges);
-    }
     const mod = constantDivision(only.atom, "floormod");
     if (mod && r.constant === 0 && mod.by % m === 0)
       return moduloForm(divideForm(splitSum(mod.value), m, ranges), mod.by / m, ranges);
   }
   return atomForm(floordiv(fromQuasiAffine(r), m));
+}
+/** (x + v // d) // m is (d·x + v) // (d·m). */
+function withoutInnerQuotient(
+  r: QuasiAffine,
+  m: number,
+  ranges: Ranges,
+): { numerator: QuasiAffine; by: number } | undefined {
+  const inner = r.terms.filter((t) => isOne(t) && constantDivision(t.atom, "floordiv"));
+  const [t] = inner;
+  const div = inner.length === 1 ? constantDivision(t!.atom, "floordiv") : undefined;
+  if (!t || !div || !isSafe(div.by * m)) return undefined;
+  const rest = { terms: r.terms.filter((o) => o !== t), constant: r.constant };
+  const numerator = addScaled(splitSum(div.value), rest, div.by);
+  return safe(numerator) && !mayWrap(numerator, ranges) ? { numerator, by: div.by * m } : undefined;
 }
 
 /** floormod(n, m) for m ≥ 1. */

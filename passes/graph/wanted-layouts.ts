@@ -42,7 +42,7 @@ const none = { inner: new Map(), inputs: new Map(), halos: new Map(), separateEp
 export function wantedLayouts(graph: Graph, g: Group, m: Machine, layoutOf: LayoutOf): GroupLayouts {
   const conv = convShapeOf(graph, g.anchor);
   if (conv && staysPlanar(conv, m, layoutOf(g.anchor.inputs[0]!))) return planarLayouts(graph, g, conv, layoutOf);
-  if (conv && blocksChannels(conv, m)) return convLayouts(graph, g, conv, m, layoutOf);
+  if (conv && groupLanes(conv, m) !== undefined) return convLayouts(graph, g, conv, m, layoutOf);
   const winograd = winogradShapeOf(graph, g.anchor);
   if (winograd) return winogradLayouts(graph, g, winograd, m);
   const matmul = matmulShapeOf(graph, g.anchor);
@@ -67,11 +67,13 @@ function planarLayouts(graph: Graph, g: Group, c: ConvShape, layoutOf: LayoutOf)
   const halos = new Map(c.pads.some((p) => p > 0) ? [[g.anchor.inputs[0]!, convHalo(c)]] : []);
   return { ...plainLayouts(graph, g, layoutOf), halos };
 }
-/** Ordinary and depthwise convolutions, and grouped ones whose groups are whole blocks. */
-function blocksChannels(c: ConvShape, m: Machine): boolean {
-  if (c.group === 1) return true;
-  if (c.depthwise) return true;
-  return (c.inputChannels / c.group) % m.lanes === 0 && (c.outputChannels / c.group) % m.lanes === 0;
+/**
+ * The widest blocks of output channels that do not span groups; all lanes for ordinary and depthwise convolutions.
+ * Undefined where there are none.
+ */
+function groupLanes(c: ConvShape, m: Machine): number | undefined {
+  if (c.group === 1 || c.depthwise) return m.lanes;
+  return [m.lanes, halfLanes(m)].find((lanes) => (c.outputChannels / c.group) % lanes === 0);
 }
 
 function convLayouts(graph: Graph, g: Group, c: ConvShape, whole: Machine, layoutOf: LayoutOf): GroupLayouts {
@@ -82,7 +84,8 @@ function convLayouts(graph: Graph, g: Group, c: ConvShape, whole: Machine, layou
   // Channels of the input are read one by one, whatever their blocks.
   const inputLanes = blockLanes(current) ?? channelLanes(whole, c.inputChannels);
   const output = g.outputs[0]!;
-  const outputLanes = joinedLanes(graph, whole).get(output) ?? channelLanes(whole, c.outputChannels);
+  const ownLanes = c.group > 1 ? groupLanes(c, whole)! : channelLanes(whole, c.outputChannels);
+  const outputLanes = (c.group > 1 ? undefined : joinedLanes(graph, whole).get(output)) ?? ownLanes;
   const m = withLanes(whole, c.depthwise ? inputLanes : outputLanes);
   const blocked = channelBlocked(4, m.lanes);
   const small = c.inputChannels < whole.lanes || c.inputHeight * c.inputWidth === 1;

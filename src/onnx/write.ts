@@ -28,9 +28,9 @@ const text = new TextEncoder();
 const mostBytes = 2 ** 31 - 2 ** 26;
 
 /**
- * Serializes a graph: constants as initializers in raw form, known types of inner values as value_info. Reading the
- * bytes again gives the same graph, ids aside. Inputs and outputs should have types (ONNX demands it of files; run
- * inference first where they lack them).
+ * Serializes a graph: constants as initializers in raw form, known types of inner values as value_info. Nodes whose name
+ * is taken get a number behind it. Reading the bytes again gives the same graph, ids and such numbers aside. Inputs and
+ * outputs should have types (ONNX demands it of files; run inference first where they lack them).
  * @throws UnsupportedError [onnx/unwritable] for attributes the reader did not decode and for values in blocked layouts,
  * InputError [onnx/mixed-opsets] when nodes of one domain have different opsets
  */
@@ -50,7 +50,7 @@ export function writeOnnx(graph: Graph): Uint8Array {
     ...metadataFields(graph.metadata),
     graph: {
       name: graph.name,
-      node: graph.nodes.map((n) => nodeInit(n, nameOf)),
+      node: withOwnNames(graph.nodes).map((n) => nodeInit(n, nameOf)),
       initializer: values.flatMap((v) => (v.constant === undefined ? [] : [tensorInit(v.constant, v.name)])),
       input: infos(graph.inputs),
       output: infos(graph.outputs),
@@ -58,6 +58,22 @@ export function writeOnnx(graph: Graph): Uint8Array {
     },
   });
   return toBinary(ModelProtoSchema, model);
+}
+
+/** Nodes with names of their own: ONNX Runtime refuses files in which two have the same. */
+function withOwnNames(nodes: readonly Node[]): Node[] {
+  const names = new Set(nodes.map((n) => n.name));
+  const written = new Set<string>();
+  const numbers = new Map<string, number>();
+  return nodes.map((n) => {
+    let name = n.name;
+    for (let i = numbers.get(n.name) ?? 1; written.has(name) || (name !== n.name && names.has(name)); i++) {
+      name = `${n.name}_${i}`;
+      numbers.set(n.name, i + 1);
+    }
+    written.add(name);
+    return { ...n, name };
+  });
 }
 
 /** Opset versions by domain; a graph without nodes still needs one. */

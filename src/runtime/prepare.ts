@@ -11,9 +11,12 @@ import { foldPadsIntoConvolutions } from "../../passes/graph/fold-pads.ts";
 import { foldScalesIntoConvolutions } from "../../passes/graph/fold-scales.ts";
 import { forwardIdentities } from "../../passes/graph/forward-identities.ts";
 import { fuseGroups } from "../../passes/graph/fuse-groups.ts";
+import { mergeGroups } from "../../passes/graph/merge-groups.ts";
+import { giveRows } from "../../passes/graph/one-dimensional.ts";
 import { recognizeActivations } from "../../passes/graph/recognize-activations.ts";
 import { dropDead } from "../../passes/graph/rewriting.ts";
 import { selectWinograd } from "../../passes/graph/select-winograd.ts";
+import { replaceTransposedConvolutions } from "../../passes/graph/transposed-convolutions.ts";
 import type { Machine } from "../../passes/schedule/library/plan.ts";
 import { inferGraph } from "../operators/infer.ts";
 import { lookupRow } from "../operators/registry.ts";
@@ -44,6 +47,11 @@ function graphPipeline(options: PrepareOptions): Pipeline<"graph", "graph"> {
   });
   const typed = (name: string, doc: string, run: (g: Graph) => Graph) =>
     definePass<"graph", "graph">({ name, doc, requires: ["typed"], run });
+  const phases = typed(
+    "transposed-convolutions",
+    "Turns transposed convolutions into convolutions.",
+    replaceTransposedConvolutions,
+  );
   const scales = typed("fold-scales", "Folds batch norms and scales into convolutions.", foldScalesIntoConvolutions);
   const activations = typed(
     "recognize-activations",
@@ -56,8 +64,9 @@ function graphPipeline(options: PrepareOptions): Pipeline<"graph", "graph"> {
     typed("forward-identities", "Lets readers of an identity read its input.", forwardIdentities),
     typed("common-subexpressions", "Computes equal values once.", eliminateCommonSubexpressions),
     typed("fold-pads", "Folds padding into the convolution that reads it.", foldPadsIntoConvolutions),
-    // Both change how results are rounded.
-    ...(options.math === "strict" ? [] : [scales, activations]),
+    typed("one-dimensional", "Gives one-dimensional convolutions maps of one row.", (g) => giveRows(g, patternOf)),
+    // The first two change how results are rounded; the last multiplies infinities by zero.
+    ...(options.math === "strict" ? [] : [scales, activations, phases]),
   ]);
 }
 
@@ -74,6 +83,6 @@ export function patternOf(n: Node): ReturnType<Parameters<typeof fuseGroups>[1]>
 
 /** Algorithms, groups and layouts for a target. Under strict math every convolution stays the direct one. */
 export function layOut(graph: Graph, machine: Machine, math: MathPolicy = "default", threads = 1): FusedGraph {
-  const chosen = math === "strict" ? graph : selectWinograd(graph, machine, threads);
+  const chosen = math === "strict" ? graph : selectWinograd(mergeGroups(graph, machine), machine, threads);
   return assignLayouts(fuseGroups(chosen, patternOf), machine);
 }

@@ -287,6 +287,13 @@ describe("intervals", () => {
   });
 });
 
+/** x by its indices in a buffer [?, rows, columns]. */
+const throughRows = (x: Expr, rows: number, columns: number): Expr =>
+  add(
+    add(mul(floordiv(x, rows * columns), rows * columns), mul(floormod(floordiv(x, columns), rows), columns)),
+    floormod(x, columns),
+  );
+
 describe("simplify", () => {
   const cb = variable(ids, "cb");
   const ci = variable(ids, "ci");
@@ -304,6 +311,8 @@ describe("simplify", () => {
     ["quotient and remainder meet again", add(mul(floordiv(ci, 4), 4), floormod(ci, 4)), ci],
     ["remainder from a difference", sub(ci, mul(floordiv(ci, 4), 4)), floormod(ci, 4)],
     ["nested quotients", floordiv(floordiv(ci, 2), 4), floordiv(ci, 8)],
+    ["a quotient in a sum", floordiv(add(cb, floordiv(j, 3)), 2), floordiv(add(mul(cb, 3), j), 6)],
+    ["a flat index of rows shorter than vectors", throughRows(add(mul(cb, 16), ci), 2, 14), add(mul(cb, 16), ci)],
     ["minimum by bounds", min(add(mul(i, 4), j), 40), add(mul(i, 4), j)],
     ["minimum with common terms", min(add(cb, 3), add(cb, 1)), add(cb, 1)],
     ["maximum by bounds", max(sub(j, 9), 0), index(0)],
@@ -349,6 +358,8 @@ describe("simplify", () => {
     const b = buffer(ids, "b", "int64", [4]);
     const e = floordiv(mul(load(b, [index(0)]), 8), 8);
     expect(simplify(e)).toBe(e);
+    const inner = floordiv(add(floordiv(j, 3), load(b, [index(0)])), 2);
+    expect(simplify(inner)).toBe(inner);
     const compared = compare("lt", add(load(b, [index(0)]), 1), 1);
     expect(simplify(compared)).toBe(compared);
   });

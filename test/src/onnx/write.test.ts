@@ -74,6 +74,15 @@ describe("writeOnnx", () => {
     expect(shown(loadOnnxSync(writeOnnx(graph)))).toMatchObject({ inputs: ["x"], outputs: ["x"], nodes: [] });
   });
 
+  it("gives every node a name of its own", () => {
+    const b = new GraphBuilder();
+    let x = b.value("x", { dtype: "float32", dims: [1] });
+    const input = x;
+    for (const name of ["Relu", "Relu", "Relu_1", "Relu"]) [x] = b.node("Relu", [x], { name }) as [typeof x];
+    const again = loadOnnxSync(writeOnnx(b.finish({ name: "g", inputs: [input], outputs: [x] })));
+    expect(again.nodes.map((n) => n.name)).toEqual(["Relu", "Relu_2", "Relu_1", "Relu_3"]);
+  });
+
   it("refuses what a file cannot say", () => {
     const b = new GraphBuilder();
     const x = b.value("x", { dtype: "float32", dims: [1, 8, 2, 2] });

@@ -1,0 +1,166 @@
+/**
+ * Replaces transposed convolutions by convolutions. With stride s, output s·q + r takes only the taps k ≡ r + pad (mod s),
+ * at inputs q + (r + pad − k) / s: each of the s² phases r is a small convolution of stride 1. All phases together are one
+ * convolution with s² times the channels, whose pixels DepthToSpace then interleaves (Shi et al., arXiv:1609.07009).
+ * Taps that a phase lacks are zeros, and zero times infinity is no zero, so it does not run under strict math.
+ */
+import { attributesOf, GraphBuilder, staticDims, valueOf } from "../../ir/graph/build.ts";
+import type { Graph, Node } from "../../ir/graph/graph.ts";
+import { tensorValue } from "../../ir/graph/tensor-value.ts";
+import type { ValueId } from "../../ir/support/ids.ts";
+
+/** The first opset with DepthToSpace in either order. */
+const firstOpset = 11;
+
+/** One spatial axis of the convolution that computes all phases; `lowest` is the input of its first tap for q = 0. */
+interface Axis {
+  readonly kernel: number;
+  readonly pad: number;
+  readonly taps: number;
+  readonly lowest: number;
+  readonly padAfter: number;
+  /** Outputs of each phase. */
+  readonly extent: number;
+}
+interface Transposed {
+  readonly stride: number;
+  readonly rows: Axis;
+  readonly columns: Axis;
+}
+
+export function replaceTransposedConvolutions(graph: Graph): Graph {
+  const shapes = graph.nodes.map((n) => transposedShape(graph, n));
+  if (shapes.every((s) => s === undefined)) return graph;
+  const rewriter = new Rewriter(graph);
+  for (const [i, n] of graph.nodes.entries()) {
+    const shape = shapes[i];
+    if (shape) rewriter.replace(n, shape);
+    else rewriter.builder.add(n);
+  }
+  const { builder } = rewriter;
+  return { ...graph, nodes: builder.nodes, values: builder.values, nextId: builder.ids.next };
+}
+
+/** What is needed of a float32 ConvTranspose with constant weights and one stride; undefined where it stays as it is. */
+function transposedShape(graph: Graph, n: Node): Transposed | undefined {
+  if (n.op !== "ConvTranspose" || n.domain !== "" || n.attributes.has("output_shape")) return undefined;
+  const mode = n.attributes.get("auto_pad");
+  if (mode?.kind === "string" && mode.value !== "NOTSET") return undefined;
+  const [x, w, b] = n.inputs;
+  const weights = valueOf(graph, w!).constant;
+  const constantBias = b === undefined || valueOf(graph, b).constant !== undefined;
+  const input = staticDims(graph, x!);
+  if (weights?.type !== "float32" || !constantBias || input.length !== 4) return undefined;
+  const group = n.attributes.get("group");
+  const ints = (name: string): readonly number[] => {
+    const a = n.attributes.get(name);
+    return a?.kind === "ints" ? a.value.map(Number) : [];
+  };
+  const [stride = 1, other = 1] = ints("strides");
+  const whole = (group?.kind !== "int" || Number(group.value) === 1) && ints("dilations").every((d) => d === 1);
+  const output = staticDims(graph, n.outputs[0]!);
+  if (!whole || other !== stride || output.includes(0)) return undefined;
+  const axis = (i: number): Axis =>
+    phaseAxis(
+      { input: input[i]!, output: output[i]!, kernel: weights.dims[i]!, pad: ints("pads")[i - 2] ?? 0 },
+      stride,
+    );
+  const [rows, columns] = [axis(2), axis(3)];
+  // A crop beyond the first or last window would need a negative padding.
+  const fits = [rows, columns].every((a) => a.lowest <= 0 && a.padAfter >= 0);
+  return fits ? { stride, rows, columns } : undefined;
+}
+function phaseAxis(a: { input: number; output: number; kernel: number; pad: number }, stride: number): Axis {
+  const { input, output, kernel, pad } = a;
+  const lowest = Math.ceil((pad - kernel + 1) / stride);
+  const highest = Math.floor((pad + stride - 1) / stride);
+  const extent = Math.ceil(output / stride);
+  return { kernel, pad, taps: highest - lowest + 1, lowest, padAfter: extent - input + highest, extent };
+}
+
+class Rewriter {
+  readonly builder: GraphBuilder;
+  readonly #graph: Graph;
+  constructor(graph: Graph) {
+    this.#graph = graph;
+    this.builder = new GraphBuilder(graph);
+  }
+
+  /** Convolution of all phases, their interleaving, and a crop where the output is no multiple of the stride. */
+  replace(n: Node, shape: Transposed): void {
+    const { stride, rows, columns } = shape;
+    const [x, w, b] = n.inputs;
+    const [batch, outputs, height, width] = staticDims(this.#graph, n.outputs[0]!) as [number, number, number, number];
+    const bias = b === undefined ? [] : [this.#phaseBias(b, stride)];
+    const whole = [batch, outputs, stride * rows.extent, stride * columns.extent];
+    const cropped = whole[2] !== height || whole[3] !== width;
+    const done = n.outputs[0]!;
+    const phases = stride > 1 ? this.#value(n, [batch, outputs * stride ** 2, rows.extent, columns.extent]) : done;
+    const pads = [-rows.lowest, -columns.lowest, rows.padAfter, columns.padAfter];
+    const kernel = [rows.taps, columns.taps];
+    const convolution = { kernel_shape: kernel, pads, strides: [1, 1], dilations: [1, 1], group: 1 };
+    this.#add(n, "Conv", [x!, this.#phaseWeights(w!, shape), ...bias], phases, convolution);
+    if (stride === 1) return;
+    const full = cropped ? this.#value(n, whole) : done;
+    this.#add(n, "DepthToSpace", [phases], full, { blocksize: stride, mode: "CRD" });
+    if (!cropped) return;
+    const bounds = [
+      [0, 0],
+      [height, width],
+      [2, 3],
+    ].map((i) => this.#integers(i));
+    this.#add(n, "Slice", [full, ...bounds], done, {});
+  }
+
+  /** From [ic, oc, kh, kw] to [oc · s², ic, taps, taps], the phases of a channel side by side. */
+  #phaseWeights(id: ValueId, { stride, rows, columns }: Transposed): ValueId {
+    const { name, constant } = valueOf(this.#graph, id);
+    const [inputs, outputs] = constant!.dims as [number, number];
+    const dims = [outputs * stride ** 2, inputs, rows.taps, columns.taps];
+    const packed = tensorValue("float32", dims);
+    let at = 0;
+    for (let oc = 0; oc < outputs; oc++)
+      for (let phase = 0; phase < stride ** 2; phase++)
+        for (let ic = 0; ic < inputs; ic++)
+          for (let u = 0; u < rows.taps; u++)
+            for (let v = 0; v < columns.taps; v++, at++) {
+              const kh = tapOf(rows, Math.floor(phase / stride), u, stride);
+              const kw = tapOf(columns, phase % stride, v, stride);
+              if (kh === undefined || kw === undefined) continue;
+              packed.data[at] = constant!.data[((ic * outputs + oc) * rows.kernel + kh) * columns.kernel + kw]!;
+            }
+    return this.builder.constant(`${name}_phases`, packed);
+  }
+  #phaseBias(id: ValueId, stride: number): ValueId {
+    const { name, constant } = valueOf(this.#graph, id);
+    const values = Float32Array.from(
+      { length: constant!.data.length * stride ** 2 },
+      (_, i) => constant!.data[Math.floor(i / stride ** 2)] as number,
+    );
+    return this.builder.constant(`${name}_phases`, tensorValue("float32", [values.length], values));
+  }
+  #integers(values: readonly number[]): ValueId {
+    const data = BigInt64Array.from(values, BigInt);
+    return this.builder.constant("bounds", tensorValue("int64", [values.length], data));
+  }
+  #value(n: Node, dims: readonly number[]): ValueId {
+    return this.builder.value(`${valueOf(this.#graph, n.outputs[0]!).name}_phases`, { dtype: "float32", dims });
+  }
+  #add(
+    n: Node,
+    op: string,
+    inputs: readonly ValueId[],
+    output: ValueId,
+    attributes: Parameters<typeof attributesOf>[0],
+  ): void {
+    const id = this.builder.ids.fresh<"node">();
+    const opset = Math.max(n.opset, firstOpset);
+    this.builder.add({ ...n, id, op, opset, inputs, outputs: [output], attributes: attributesOf(attributes) });
+  }
+}
+
+/** The tap of the transposed kernel that phase `r` has at place `u`; undefined for none. */
+function tapOf(axis: Axis, r: number, u: number, stride: number): number | undefined {
+  const k = r + axis.pad - stride * (axis.lowest + u);
+  return k >= 0 && k < axis.kernel ? k : undefined;
+}

@@ -1,0 +1,89 @@
+import { describe, expect, it } from "vitest";
+import { type AttributeRecord, GraphBuilder } from "../../../ir/graph/build.ts";
+import type { Graph } from "../../../ir/graph/graph.ts";
+import { elementCount, tensorValue } from "../../../ir/graph/tensor-value.ts";
+import { replaceTransposedConvolutions } from "../../../passes/graph/transposed-convolutions.ts";
+import { inferGraph } from "../../../src/operators/infer.ts";
+import { interpretGraph } from "../../../src/operators/interpret.ts";
+
+const wave = (dims: readonly number[], step: number) =>
+  tensorValue(
+    "float32",
+    dims,
+    Float32Array.from({ length: elementCount(dims) }, (_, i) => Math.sin(i * step)),
+  );
+
+interface Case {
+  readonly input: readonly [number, number];
+  readonly kernel: readonly [number, number];
+  readonly attributes: AttributeRecord;
+}
+/** 3 to 2 channels with a bias. */
+function network({ input, kernel, attributes }: Case, group = 1): Graph {
+  const b = new GraphBuilder();
+  const x = b.value("x", { dtype: "float32", dims: [2, 3 * group, ...input] });
+  const w = b.constant("w", wave([3 * group, 2, ...kernel], 0.7));
+  const bias = b.constant("bias", wave([2 * group], 0.9));
+  const [y] = b.node("ConvTranspose", [x, w, bias], { attributes: { ...attributes, group }, outputs: ["y"] });
+  return inferGraph(b.finish({ name: "t", inputs: [x], outputs: [y!] }));
+}
+const opsOf = (graph: Graph): string[] => graph.nodes.map((n) => n.op);
+
+describe("replaceTransposedConvolutions", () => {
+  it.each<[string, Case, string[]]>([
+    ["kernel and stride 2", { input: [3, 4], kernel: [2, 2], attributes: { strides: [2, 2] } }, []],
+    [
+      "odd outputs",
+      { input: [3, 4], kernel: [2, 2], attributes: { strides: [2, 2], output_padding: [1, 1] } },
+      ["Slice"],
+    ],
+    [
+      "kernel 4 with padding",
+      { input: [4, 3], kernel: [4, 4], attributes: { strides: [2, 2], pads: [1, 1, 1, 1] } },
+      [],
+    ],
+    [
+      "kernel 3 with uneven padding",
+      { input: [4, 5], kernel: [3, 3], attributes: { strides: [2, 2], pads: [1, 0, 0, 1] } },
+      [],
+    ],
+    [
+      "stride 3, oblong kernel",
+      { input: [2, 3], kernel: [5, 4], attributes: { strides: [3, 3], pads: [2, 1, 1, 1] } },
+      ["Slice"],
+    ],
+    ["a kernel shorter than the stride", { input: [2, 2], kernel: [1, 2], attributes: { strides: [3, 3] } }, ["Slice"]],
+  ])("keeps the values: %s", (_, c, crop) => {
+    const graph = network(c);
+    const replaced = replaceTransposedConvolutions(graph);
+    expect(opsOf(replaced)).toEqual(["Conv", "DepthToSpace", ...crop]);
+    expect(inferGraph(replaced).values.get(replaced.outputs[0]!)!.type).toEqual(
+      graph.values.get(graph.outputs[0]!)!.type,
+    );
+    const x = wave([2, 3, ...c.input], 0.3);
+    const [before, after] = [graph, replaced].map((g) => interpretGraph(g, { x }).y!.data as Float32Array);
+    expect(after!.length).toBe(before!.length);
+    before!.forEach((v, i) => void expect(after![i]).toBeCloseTo(v, 5));
+  });
+
+  it("is one convolution where the stride is 1", () => {
+    const c: Case = { input: [4, 5], kernel: [3, 2], attributes: { pads: [1, 0, 1, 1] } };
+    const graph = network(c);
+    const replaced = replaceTransposedConvolutions(graph);
+    expect(opsOf(replaced)).toEqual(["Conv"]);
+    const x = wave([2, 3, ...c.input], 0.3);
+    const [before, after] = [graph, replaced].map((g) => interpretGraph(g, { x }).y!.data as Float32Array);
+    before!.forEach((v, i) => void expect(after![i]).toBeCloseTo(v, 5));
+  });
+
+  it.each<[string, Case, number?]>([
+    ["groups", { input: [3, 3], kernel: [2, 2], attributes: { strides: [2, 2] } }, 2],
+    ["dilations", { input: [3, 3], kernel: [2, 2], attributes: { dilations: [2, 2] } }],
+    ["two strides", { input: [3, 3], kernel: [2, 2], attributes: { strides: [2, 1] } }],
+    ["a crop of whole windows", { input: [5, 5], kernel: [1, 1], attributes: { strides: [2, 2], pads: [3, 0, 0, 0] } }],
+    ["a shape that is asked for", { input: [3, 3], kernel: [2, 2], attributes: { output_shape: [3, 3] } }],
+  ])("leaves %s alone", (_, c, group) => {
+    const graph = network(c, group);
+    expect(replaceTransposedConvolutions(graph)).toBe(graph);
+  });
+});
