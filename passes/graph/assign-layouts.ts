@@ -1,24 +1,18 @@
 /**
- * Layout assignment. Convolutions compute in channel blocks of the target's lanes (`NCHW16c`), and what follows them
- * (activations, pools, resizes, concatenations) stays blocked; matmuls read packed right-hand sides. Where a value is
- * wanted in another layout than it is made in, an Identity node converts it; constants are packed at compile time.
- * Feature maps that a padded convolution reads get a zero halo, written by their producer.
+ * Layout assignment. Selection (`select-layouts.ts`) says in which layouts each group is computed; here values get them.
+ * Where a value is read in another layout than it is made in, an Identity node converts it; constants are packed at
+ * compile time. Feature maps that a padded convolution reads get a zero halo, written by their producer.
  */
-import { attributesOf, valueOf } from "../../ir/graph/build.ts";
+import { attributesOf } from "../../ir/graph/build.ts";
 import type { FusedGraph, Graph, Group, Node, Value } from "../../ir/graph/graph.ts";
-import {
-  type Halo,
-  isPlain,
-  type Layout,
-  plainLayout,
-  sameLayout,
-  withHalo,
-  withoutHalo,
-} from "../../ir/graph/layout.ts";
+import { type Halo, isPlain, type Layout, plainLayout, sameLayout, withHalo } from "../../ir/graph/layout.ts";
 import { IdSource, type NodeId, type ValueId } from "../../ir/support/ids.ts";
 import type { Machine } from "../schedule/library/plan.ts";
 import { partsOfOneHalo } from "./concat-in-place.ts";
-import { type GroupLayouts, wantedLayouts } from "./wanted-layouts.ts";
+import type { Candidate } from "./layout-candidate.ts";
+import { fixedValues, formKey } from "./layout-forms.ts";
+import { permutationOf } from "./layout-views.ts";
+import { type ChosenLayouts, selectLayouts } from "./select-layouts.ts";
 
 /** Gives every value of the graph its physical layout; adds conversion groups and epilogues where kernels want them. */
 export function assignLayouts(fused: FusedGraph, machine: Machine): FusedGraph {
@@ -29,19 +23,24 @@ export function assignLayouts(fused: FusedGraph, machine: Machine): FusedGraph {
 class LayoutPass {
   readonly #graph: Graph;
   readonly #groups: readonly Group[];
-  readonly #machine: Machine;
+  readonly #chosen: ReadonlyMap<Group, ChosenLayouts>;
+  /** Values whose memory has no room for a halo. */
+  readonly #fixed: ReadonlySet<ValueId>;
   readonly #ids: IdSource;
   readonly #values: Map<ValueId, Value>;
   /** Layout (without halo) each made value has. */
   readonly #made = new Map<ValueId, Layout>();
   readonly #halos = new Map<ValueId, Halo[]>();
   readonly #conversions = new Map<string, ValueId>();
+  /** What graph outputs are copied from, where they are made in a layout that is not the caller's. */
+  readonly #sources = new Map<ValueId, ValueId>();
   readonly #result: Group[] = [];
 
   constructor(fused: FusedGraph, machine: Machine) {
     this.#graph = fused.graph;
     this.#groups = fused.groups;
-    this.#machine = machine;
+    this.#chosen = selectLayouts(fused, machine).chosen;
+    this.#fixed = fixedValues(fused);
     this.#ids = new IdSource(fused.graph.nextId);
     this.#values = new Map(fused.graph.values);
   }
@@ -62,10 +61,15 @@ class LayoutPass {
     return { graph, groups: this.#result };
   }
 
-  /** The parts of a concatenation and its result get one halo, so that the parts can be written in place. */
+  /**
+   * What is one memory gets one halo: the parts of a concatenation and its result, so that the parts can be written in
+   * place, and what is transposed and its description. Readers come first, so that their wishes reach what is made.
+   */
   #joinHalos(): void {
     const graph = { ...this.#graph, values: this.#values };
+    for (const g of this.#result) this.#shareHalo(graph, g);
     for (const g of [...this.#result].reverse()) {
+      this.#shareHalo(graph, g);
       const parts = partsOfOneHalo(graph, g) ?? [];
       const joined = parts.length > 0 ? [...parts, ...g.outputs] : [];
       if (joined.some((v) => this.#graph.inputs.includes(v) || this.#graph.outputs.includes(v))) continue;
@@ -74,11 +78,31 @@ class LayoutPass {
     }
   }
 
+  /** Gives the two sides of a lone transposition, where both have room for one, the larger of their halos. */
+  #shareHalo(graph: Graph, { nodes, inputs, outputs }: Group): void {
+    const perm = nodes.length === 1 ? permutationOf(graph, nodes[0]!) : undefined;
+    const [from, to] = [inputs[0]!, outputs[0]!];
+    const own = [...this.#graph.inputs, ...this.#graph.outputs];
+    if (!perm || own.includes(from) || own.includes(to)) return;
+    const wanted = this.#halos.get(to);
+    if (wanted)
+      this.#growHalo(
+        from,
+        perm.map((_, axis) => wanted[perm.indexOf(axis)]!),
+      );
+    const given = this.#halos.get(from);
+    if (given)
+      this.#growHalo(
+        to,
+        perm.map((axis) => given[axis]!),
+      );
+  }
+
   #place(g: Group): void {
-    const layouts = wantedLayouts(this.#graph, g, this.#machine, (v) => this.#made.get(v));
+    const { candidate, inputs } = this.#chosen.get(g)!;
     const renamed = new Map<ValueId, ValueId>();
     for (const v of g.inputs) {
-      const target = this.#inputAs(v, layouts);
+      const target = this.#inputAs(v, inputs.get(v), candidate.halos.get(v));
       if (target !== v) renamed.set(v, target);
     }
     const rename = (v: ValueId | undefined) => (v === undefined ? v : (renamed.get(v) ?? v));
@@ -91,56 +115,54 @@ class LayoutPass {
       anchor: nodes[g.nodes.indexOf(g.anchor)]!,
       inputs: [...new Set(g.inputs.map((v) => rename(v)!))],
     };
-    if (layouts.separateEpilogue && nodes.length === 1) group = this.#addEpilogue(group);
-    const converted = this.#leaveBlocked(group, layouts);
+    if (candidate.separateEpilogue && nodes.length === 1) group = this.#addEpilogue(group);
+    const converted = this.#leaveBlocked(group, candidate);
     group = converted.group;
     for (const n of group.nodes)
       for (const o of n.outputs) {
         if (o === undefined) continue;
-        const layout = this.#outputLayout(group, o, layouts);
+        const layout = this.#outputLayout(group, o, candidate);
         if (layout) this.#setLayout(o, layout);
       }
     this.#result.push(group, ...converted.after);
   }
+
   /** A graph output is plain: a group that makes it in another layout is followed by a conversion. */
-  #leaveBlocked(group: Group, layouts: GroupLayouts): { group: Group; after: Group[] } {
+  #leaveBlocked(group: Group, c: Candidate): { group: Group; after: Group[] } {
     const output = group.outputs[0]!;
-    if (group.outputs.length !== 1 || isPlain(layouts.output) || !this.#graph.outputs.includes(output))
+    if (group.outputs.length !== 1 || isPlain(c.output) || !this.#graph.outputs.includes(output))
       return { group, after: [] };
-    const inner = this.#freshValue(this.#values.get(output)!, "_blocked", layouts.output!);
+    const inner = this.#freshValue(this.#values.get(output)!, "_blocked", c.output!);
     const swap = (v: ValueId | undefined) => (v === output ? inner : v);
     const nodes = group.nodes.map((n) => ({ ...n, inputs: n.inputs.map(swap), outputs: n.outputs.map(swap) }));
     const anchor = nodes[group.nodes.indexOf(group.anchor)]!;
     const node = this.#identity(inner, output);
+    this.#sources.set(output, inner);
+    this.#conversions.set(conversionKey(output, plainLayout(c.output!.rank), false), output);
     return {
       group: { ...group, nodes, anchor, outputs: [inner] },
       after: [{ nodes: [node], anchor: node, inputs: [inner], outputs: [output] }],
     };
   }
-  #outputLayout(group: Group, v: ValueId, layouts: GroupLayouts): Layout | undefined {
-    return group.outputs.includes(v) ? layouts.output : (layouts.inner.get(v) ?? layouts.internal ?? layouts.output);
+  #outputLayout(group: Group, v: ValueId, c: Candidate): Layout | undefined {
+    return group.outputs.includes(v) ? c.output : (c.inner.get(v) ?? c.internal ?? c.output);
   }
   #setLayout(v: ValueId, layout: Layout): void {
     this.#made.set(v, layout);
     this.#values.set(v, { ...this.#values.get(v)!, layout });
   }
 
-  /** The value to read instead of `v` so that it has the layout the group wants, with its halo. */
-  #inputAs(v: ValueId, layouts: GroupLayouts): ValueId {
-    const wanted = layouts.inputs.get(v);
-    const value = valueOf(this.#graph, v);
-    const rank = value.type!.dims.length;
-    const current = this.#made.get(v) ?? plainLayout(rank);
-    const halo = layouts.halos.get(v);
-    if (wanted === undefined && halo === undefined) return v;
-    const base = wanted ?? withoutHalo(current);
+  /** The value to read instead of `v` so that it has the wanted layout (any, when absent) and halo. */
+  #inputAs(v: ValueId, wanted: Layout | undefined, halo: readonly Halo[] | undefined): ValueId {
+    const source = this.#sources.get(v) ?? v;
+    const value = this.#values.get(source)!;
+    const current = this.#made.get(source) ?? plainLayout(value.type!.dims.length);
+    const base = wanted ?? current;
     if (value.constant)
       return sameLayout(base, current) ? v : this.#converted(v, base, () => this.#repackConstant(value, base));
-    const fixed = this.#graph.inputs.includes(v) || this.#graph.outputs.includes(v);
-    const target =
-      sameLayout(base, current) && !(halo && fixed)
-        ? v
-        : this.#converted(v, base, () => this.#convert(value, base), halo !== undefined);
+    const haloed = halo !== undefined && this.#fixed.has(v);
+    const asMade = sameLayout(base, current) && !(haloed && this.#fixed.has(source));
+    const target = asMade ? source : this.#converted(v, base, () => this.#convert(value, base), haloed);
     if (halo) this.#growHalo(target, halo);
     return target;
   }
@@ -155,7 +177,7 @@ class LayoutPass {
     );
   }
   #converted(v: ValueId, layout: Layout, make: () => ValueId, haloed = false): ValueId {
-    const key = `${v} ${haloed} ${JSON.stringify(layout.dims)}`;
+    const key = conversionKey(v, layout, haloed);
     const known = this.#conversions.get(key);
     if (known !== undefined) return known;
     const made = make();
@@ -201,3 +223,5 @@ class LayoutPass {
     return { ...g, anchor, nodes: [anchor, this.#identity(raw, output)] };
   }
 }
+
+const conversionKey = (v: ValueId, layout: Layout, haloed: boolean): string => `${v} ${formKey({ layout, haloed })}`;

@@ -7,6 +7,7 @@ import type { FusedGraph, Graph, Group } from "../../ir/graph/graph.ts";
 import { type Layout, physicalShape, plainLayout, sameLayout, withoutHalo } from "../../ir/graph/layout.ts";
 import { byteCount, elementCount } from "../../ir/graph/tensor-value.ts";
 import type { ValueId } from "../../ir/support/ids.ts";
+import { describesInput } from "./layout-views.ts";
 
 /** Where a part lies: so many bytes after the first of `whole`. */
 export interface PartPlace {
@@ -38,12 +39,10 @@ export function partsOfOneHalo(graph: Graph, g: Group): readonly ValueId[] | und
 
 /** Made by a kernel of its own, and nobody else's memory. */
 function isMovable(graph: Graph, maker: Group | undefined, v: ValueId): boolean {
-  return maker !== undefined && !graph.outputs.includes(v) && !graph.inputs.includes(v) && !renames(maker);
+  return (
+    maker !== undefined && !graph.outputs.includes(v) && !graph.inputs.includes(v) && !describesInput(graph, maker)
+  );
 }
-
-const renaming: ReadonlySet<string> = new Set(["Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity"]);
-/** Groups that may be no kernel at all, but a name for what another made. */
-const renames = ({ nodes }: Group): boolean => nodes.length === 1 && renaming.has(nodes[0]!.op);
 
 /** The operands of a lone concatenation, in order, with their byte offsets, if each is one range of the result. */
 function contiguousParts(

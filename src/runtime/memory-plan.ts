@@ -5,12 +5,13 @@
  */
 
 import { valueOf } from "../../ir/graph/build.ts";
-import type { FusedGraph, Group, Value } from "../../ir/graph/graph.ts";
-import { isPlain, type Layout, physicalShape, plainLayout } from "../../ir/graph/layout.ts";
-import { byteCount, elementCount } from "../../ir/graph/tensor-value.ts";
+import type { FusedGraph, Group } from "../../ir/graph/graph.ts";
+import { type Layout, physicalShape, plainLayout } from "../../ir/graph/layout.ts";
+import { byteCount } from "../../ir/graph/tensor-value.ts";
 import type { ValueId } from "../../ir/support/ids.ts";
 import { invariant } from "../../ir/support/invariant.ts";
 import { inPlaceParts, type PartPlace } from "../../passes/graph/concat-in-place.ts";
+import { describesInput } from "../../passes/graph/layout-views.ts";
 import { planArena } from "../../passes/lower/plan-arena.ts";
 import { packedBytes } from "./constants.ts";
 
@@ -36,46 +37,10 @@ export interface MemoryPlan {
 
 const alignment = 64;
 const alignUp = (n: number): number => Math.ceil(n / alignment) * alignment;
-const reshaping: ReadonlySet<string> = new Set(["Reshape", "Flatten", "Squeeze", "Unsqueeze"]);
 
 /** Whether a group needs no kernel: it renames its input, or concatenates what its producers write in place. */
 export function isView(fused: FusedGraph, g: Group): boolean {
-  return isRenaming(fused, g) || storageOf(fused).wholes.has(g.outputs[0]!);
-}
-
-/** A reshape between plain values, neither of them the caller's output. */
-function isRenaming(fused: FusedGraph, g: Group): boolean {
-  const [n] = g.nodes;
-  if (g.nodes.length !== 1 || !n || n.domain !== "") return false;
-  const from = valueOf(fused.graph, n.inputs[0]!);
-  const to = valueOf(fused.graph, n.outputs[0]!);
-  if (n.op === "Identity") return !fused.graph.outputs.includes(to.id) && !from.constant && sameOrder(from, to);
-  if (!reshaping.has(n.op)) return false;
-  return isPlain(from.layout) && isPlain(to.layout) && !fused.graph.outputs.includes(to.id) && !from.constant;
-}
-
-/** Whether two layouts of one shape put every element at the same place: blocks of a map of one pixel, say. */
-function sameOrder(from: Value, to: Value): boolean {
-  const dims = from.type!.dims as readonly number[];
-  const places = [from, to].map((v) => {
-    const layout = v.layout ?? plainLayout(dims.length);
-    const shape = physicalShape(layout, dims);
-    const moving = layout.dims.flatMap((d, i) => (shape[i] === 1 ? [] : [[d.axis, d.divisor, shape[i]]]));
-    const whole = elementCount(shape) === elementCount(dims);
-    return whole ? mergeParts(moving as [number, number, number][]) : "padded";
-  });
-  return places[0] === places[1] && places[0] !== "padded";
-}
-/** Adjacent parts of one axis (outer, then inner) are one part. */
-function mergeParts(parts: readonly [number, number, number][]): string {
-  const merged: [number, number, number][] = [];
-  for (const [axis, divisor, extent] of parts) {
-    const last = merged.at(-1);
-    if (last && last[0] === axis && last[1] === divisor * extent)
-      merged[merged.length - 1] = [axis, divisor, last[2] * extent];
-    else merged.push([axis, divisor, extent]);
-  }
-  return JSON.stringify(merged);
+  return describesInput(fused.graph, g) || storageOf(fused).wholes.has(g.outputs[0]!);
 }
 
 /** Which values lie within others. */
@@ -93,7 +58,7 @@ function storageOf(fused: FusedGraph): Storage {
     const parts = inPlaceParts(fused);
     const places = new Map(parts);
     for (const g of fused.groups)
-      if (isRenaming(fused, g)) places.set(g.outputs[0]!, { whole: g.inputs[0]!, offset: 0 });
+      if (describesInput(fused.graph, g)) places.set(g.outputs[0]!, { whole: g.inputs[0]!, offset: 0 });
     storage = { places, wholes: new Set([...parts.values()].map((place) => place.whole)) };
     storages.set(fused, storage);
   }

@@ -12,6 +12,7 @@ import { foldScalesIntoConvolutions } from "../../passes/graph/fold-scales.ts";
 import { forwardIdentities } from "../../passes/graph/forward-identities.ts";
 import { fuseGroups } from "../../passes/graph/fuse-groups.ts";
 import { mergeGroups } from "../../passes/graph/merge-groups.ts";
+import { moveTransposes } from "../../passes/graph/move-transposes.ts";
 import { giveRows } from "../../passes/graph/one-dimensional.ts";
 import { recognizeActivations } from "../../passes/graph/recognize-activations.ts";
 import { dropDead } from "../../passes/graph/rewriting.ts";
@@ -62,6 +63,8 @@ function graphPipeline(options: PrepareOptions): Pipeline<"graph", "graph"> {
     infer,
     typed("drop-dead", "Drops nodes that no output needs.", dropDead),
     typed("forward-identities", "Lets readers of an identity read its input.", forwardIdentities),
+    // Before what looks for neighbours: scales of convolutions, epilogues.
+    typed("move-transposes", "Lets transpositions meet and cancel.", moveTransposes),
     typed("common-subexpressions", "Computes equal values once.", eliminateCommonSubexpressions),
     typed("fold-pads", "Folds padding into the convolution that reads it.", foldPadsIntoConvolutions),
     typed("one-dimensional", "Gives one-dimensional convolutions maps of one row.", (g) => giveRows(g, patternOf)),

@@ -1,14 +1,17 @@
 /** How the accesses of a block walk memory along its loops. */
 import { constantValue } from "../../../ir/expr/build.ts";
 import type { Buffer, Expr } from "../../../ir/expr/expr.ts";
-import { freeVars, visit } from "../../../ir/expr/traverse.ts";
+import { freeVars, substitute, visit } from "../../../ir/expr/traverse.ts";
 import type { Block, IterVar } from "../../../ir/loop/program.ts";
 import { childExprs, visitStmt } from "../../../ir/loop/traverse.ts";
 import type { VarId } from "../../../ir/support/ids.ts";
 import { toAffine } from "../../analysis/affine.ts";
+import { rangesOfLoops } from "../../analysis/interval.ts";
 import { linearForm } from "../../lower/linear.ts";
+import { simplifyIndex } from "../primitive/support-linear.ts";
 import type { BlockRef, LoopRef } from "../primitive.ts";
 import type { Schedule } from "../schedule.ts";
+import { findLoop } from "../tree.ts";
 
 export interface Access {
   readonly buffer: Buffer;
@@ -25,6 +28,16 @@ export function accessesOf(block: Block): Access[] {
       });
   });
   return result;
+}
+/** Every load and store of a block, with the loops in place of the iteration variables. */
+export function accessesInLoops(s: Schedule, ref: BlockRef): Access[] {
+  const block = s.describe(ref);
+  const map = new Map(block.iterVars.map((v, k) => [v.var.id, block.bindings[k]!]));
+  const ranges = rangesOfLoops(s.loops(ref).map((l) => findLoop(s.program, l.id)!));
+  return accessesOf(block).map((a) => ({
+    buffer: a.buffer,
+    indices: a.indices.map((e) => simplifyIndex(substitute(e, map), ranges)),
+  }));
 }
 /** Elements an access moves by when `v` grows by one; undefined when that is no constant. */
 export function strideAlong({ buffer, indices }: Access, v: VarId): number | undefined {
@@ -88,3 +101,22 @@ export function fuseContiguous(s: Schedule, ref: BlockRef, from = 0, enough = lo
   }
   return inner;
 }
+
+/**
+ * Splits the innermost loop of a block where an operand lies in blocks of elements along it (an index is the remainder of
+ * its variable), of at least `least`: within one, memory is walked in a line.
+ */
+export function splitBlocks(s: Schedule, ref: BlockRef, least: number): void {
+  const block = s.describe(ref);
+  const last = s.loops(ref).at(-1);
+  const v = last && variableOf(block, last);
+  const extent = last && s.extent(last);
+  if (!v || !extent) return;
+  const sizes = accessesOf(block).flatMap((a) => a.indices.flatMap((e) => remainderBy(e, v) ?? []));
+  const factor = Math.min(...sizes);
+  if (factor >= least && factor < extent && extent % factor === 0) s.split(last, { factor, tail: "exact" });
+}
+const remainderBy = (e: Expr, v: IterVar): number | undefined =>
+  e.kind === "binary" && e.op === "floormod" && e.a.kind === "var" && e.a.id === v.var.id
+    ? constantValue(e.b)
+    : undefined;

@@ -5,7 +5,7 @@
 import type { BlockRef } from "../primitive.ts";
 import type { Schedule } from "../schedule.ts";
 import { parallelOuter, vectorizeContiguous, vectorizeHalos } from "./common.ts";
-import { accessesOf, fuseContiguous, strideAlong } from "./contiguous.ts";
+import { accessesInLoops, fuseContiguous, splitBlocks, strideAlong } from "./contiguous.ts";
 import type { Recipe, RecipeContext } from "./recipe.ts";
 import { workOf } from "./reduction.ts";
 import { stagesOf } from "./structure.ts";
@@ -24,13 +24,31 @@ export function scheduleElementwiseBlock(s: Schedule, ref: BlockRef, { machine, 
   const block = s.describe(ref);
   const loops = s.loops(ref);
   if (loops.length === 0) return;
-  const lane = block.iterVars.at(-1)!.var.id;
+  splitBlocks(s, ref, machine.lanes / 2);
+  const lane = s.loops(ref).at(-1)!.id;
+  const unit = accessesInLoops(s, ref).every((a) => Math.abs(strideAlong(a, lane) ?? Number.NaN) <= 1);
+  if (unit) walkFewStreams(s, ref);
   const inner = fuseContiguous(s, ref);
   const first = s.loops(ref).length - 1;
-  const unit = accessesOf(block).every((a) => Math.abs(strideAlong(a, lane) ?? Number.NaN) <= 1);
   const outer = unit ? vectorizeContiguous(s, inner, machine, 4) : undefined;
   const remaining = s.loops(ref).slice(0, first);
   const parallelLoops = remaining.length > 0 ? remaining : outer ? [s.loops(ref)[0]!] : [];
   const iterations = parallelLoops.reduce((p, l) => p * (s.extent(l) ?? 1), 1);
   if (parallelLoops.length > 0) parallelOuter(s, parallelLoops, threads, workOf(block) / iterations);
+}
+
+/**
+ * Where whole operands lie in different orders, puts the shortest of the loops innermost along which any of them is walked
+ * on: the others then are walked in as many streams as it has iterations, each line after line, and few do best.
+ */
+function walkFewStreams(s: Schedule, ref: BlockRef): void {
+  const loops = s.loops(ref);
+  const run = s.extent(loops.at(-1)!)!;
+  const moving = loops.slice(0, -1).filter((l) => s.extent(l)! > 1);
+  const whole = accessesInLoops(s, ref).filter((a) => moving.every((l) => strideAlong(a, l.id) !== 0));
+  const walkedOn = moving.filter((l) => whole.some((a) => strideAlong(a, l.id) === run));
+  if (walkedOn.length < 2) return;
+  const shortest = walkedOn.reduce((a, b) => (s.extent(b)! <= s.extent(a)! ? b : a));
+  const rest = loops.slice(0, -1).filter((l) => l.id !== shortest.id);
+  if (shortest.id !== loops.at(-2)!.id) s.reorder(...rest, shortest, loops.at(-1)!);
 }

@@ -3,12 +3,14 @@
  * depth; the right-hand side is packed in panels of one tile's columns. Loop order: column tile → row tile → depth.
  */
 import { constantValue } from "../../../ir/expr/build.ts";
+import { freeVars } from "../../../ir/expr/traverse.ts";
 import type { Block } from "../../../ir/loop/program.ts";
+import type { BufferId } from "../../../ir/support/ids.ts";
 import type { BlockRef, LoopRef } from "../primitive.ts";
-import type { LoopCursor } from "../query.ts";
 import type { Schedule } from "../schedule.ts";
 import { findBlock, loopRef } from "../tree.ts";
 import { copyOut, parallelOuter, splitPoints } from "./common.ts";
+import { accessesInLoops } from "./contiguous.ts";
 import { matmul as scheduleProduct } from "./contraction.ts";
 import { bestPoints, chooseRegisterTile, largestDivisor, type Machine } from "./plan.ts";
 import type { Recipe, RecipeContext } from "./recipe.ts";
@@ -36,8 +38,8 @@ function schedule(s: Schedule, { machine, threads }: RecipeContext): void {
     return;
   }
   const epilogue = isParam(s.func, stage.writes[0]!) ? copyOut(s, matmul) : s.consumers(matmul).at(-1)!;
-  const loops = s.loops(epilogue);
-  const [row, column] = loops.slice(-2) as [LoopCursor, LoopCursor];
+  const loops = inAxisOrder(s, epilogue, stage.block.writes[0]!.buffer.id);
+  const [row, column] = loops.slice(-2) as [LoopRef, LoopRef];
   const batch = loops.slice(0, -2);
   const tile = tileOf(stage.block, machine, s.extent(row)!, s.extent(column)!);
   const { lanes } = machine;
@@ -51,6 +53,14 @@ function schedule(s: Schedule, { machine, threads }: RecipeContext): void {
   s.unroll(columnBlock);
   s.unroll(rowPoint);
   parallelOuter(s, [...batch, columnTile, rowTile], threads, tile.depth * tile.points * tile.vectors * lanes);
+}
+/** The loops of the epilogue in the order of the axes of the product, which its result need not have. */
+function inAxisOrder(s: Schedule, epilogue: BlockRef, product: BufferId): LoopRef[] {
+  const loops = s.loops(epilogue);
+  const read = accessesInLoops(s, epilogue).find((a) => a.buffer.id === product)!;
+  const axes = read.indices.flatMap((e) => loops.filter((l) => freeVars(e).has(l.id)));
+  const ordered = [...new Map(axes.map((l) => [l.id, l])).values()];
+  return [...loops.filter((l) => !ordered.includes(l)), ...ordered];
 }
 /** Columns that are no whole vectors, in a layout without padding: a narrower last vector costs less than a masked one. */
 function keepsPlainColumns(b: Block, m: Machine): boolean {

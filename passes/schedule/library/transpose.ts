@@ -2,14 +2,10 @@
 
 import { constantValue } from "../../../ir/expr/build.ts";
 import type { Expr } from "../../../ir/expr/expr.ts";
-import { substitute } from "../../../ir/expr/traverse.ts";
-import { rangesOfLoops } from "../../analysis/interval.ts";
-import { simplifyIndex } from "../primitive/support-linear.ts";
 import type { BlockRef, LoopRef } from "../primitive.ts";
 import type { Schedule } from "../schedule.ts";
-import { findLoop } from "../tree.ts";
 import { parallelOuter, vectorizeHalos } from "./common.ts";
-import { type Access, accessesOf, strideAlong } from "./contiguous.ts";
+import { type Access, accessesInLoops, strideAlong } from "./contiguous.ts";
 import { scheduleElementwise } from "./elementwise.ts";
 import { contextOf, type Recipe, type RecipeOptions } from "./recipe.ts";
 import { workOf } from "./reduction.ts";
@@ -64,16 +60,6 @@ function tileOf(s: Schedule, ref: BlockRef, lanes: number) {
   if (!from || !to || from.id === to.id) return undefined;
   const least = Math.min(s.extent(from)!, s.extent(to)!, scalar.endsWith("64") ? lanes / 2 : lanes);
   return { from, to, scalar, n: 2 ** Math.floor(Math.log2(least)) };
-}
-/** The accesses with the loops in place of the iteration variables. */
-function accessesInLoops(s: Schedule, ref: BlockRef): Access[] {
-  const block = s.describe(ref);
-  const map = new Map(block.iterVars.map((v, k) => [v.var.id, block.bindings[k]!]));
-  const ranges = rangesOfLoops(s.loops(ref).map((l) => findLoop(s.program, l.id)!));
-  return accessesOf(block).map((a) => ({
-    buffer: a.buffer,
-    indices: a.indices.map((e) => simplifyIndex(substitute(e, map), ranges)),
-  }));
 }
 /** Splits loops where an index is the remainder of their variable: blocks of channels. */
 function splitDigits(s: Schedule, ref: BlockRef, indices: readonly Expr[]): void {

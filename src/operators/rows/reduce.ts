@@ -6,7 +6,7 @@ import type { ReduceOp, Tensor } from "../../../ir/loop/compute.ts";
 import { abs, exp, like, log, sqrt, workingType } from "../expressions.ts";
 import type { ComputeContext, NodeContext, OperatorRow, StaticType } from "../row.ts";
 import { checkType, floats, normalizeAxes, normalizeAxis, numbers, product, range } from "../shape-rules.ts";
-import { asOutput, outputStage, reduceStage, wide } from "../stages.ts";
+import { asOutput, layoutOption, outputStage, reduceStage, wide } from "../stages.ts";
 import { slices } from "./softmax.ts";
 
 /** The axes reduced: an attribute, or an input since `axesInput`; none given means all, or none with noop_with_empty_axes. */
@@ -52,7 +52,7 @@ function computeReduction(c: ComputeContext, r: Reduction, axes: readonly number
   const s = slices(x.dims, axes);
   const type = workingType(x.dtype.scalar);
   const place = (i: readonly Expr[], k: readonly Expr[]): Expr[] => s.whole(keep ? s.keep(i) : i, k);
-  const options = { annotations: { op: "Reduce", reduce: c.node.op, axes: [...axes] } };
+  const options = { ...layoutOption(c, false), annotations: { op: "Reduce", reduce: c.node.op, axes: [...axes] } };
   const stage = (name: string, op: ReduceOp, value: (i: readonly Expr[], k: readonly Expr[]) => Expr): Tensor =>
     reduceStage(c, { name, type, dims: c.output(0).dims, op, axes: s.extents, value, options });
   const most = r.shifted ? stage("reduce_max", "max", (i, k) => wide(x, ...place(i, k))) : undefined;
