@@ -13,6 +13,7 @@ import {
   unrolledChannels,
   withLanes,
 } from "../schedule/library/plan.ts";
+import { attentionLayouts } from "./attention-layouts.ts";
 import {
   type ConvShape,
   convShapeOf,
@@ -40,6 +41,7 @@ type LayoutOf = (v: ValueId) => Layout | undefined;
 const none = { inner: new Map(), inputs: new Map(), halos: new Map(), separateEpilogue: false };
 
 export function wantedLayouts(graph: Graph, g: Group, m: Machine, layoutOf: LayoutOf): GroupLayouts {
+  if (g.anchor.op === "SoftmaxMatMul") return { ...none, ...attentionLayouts(graph, g, m) };
   const conv = convShapeOf(graph, g.anchor);
   if (conv && staysPlanar(conv, m, layoutOf(g.anchor.inputs[0]!))) return planarLayouts(graph, g, conv, layoutOf);
   if (conv && blocksChannels(conv, m)) return convLayouts(graph, g, conv, m, layoutOf);
