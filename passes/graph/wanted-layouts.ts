@@ -2,6 +2,7 @@
 import { staticDims } from "../../ir/graph/build.ts";
 import type { Group } from "../../ir/graph/graph.ts";
 import { prefersDots } from "../schedule/library/plan.ts";
+import { attentionCandidate } from "./attention-layouts.ts";
 import { convShapeOf, matmulShapeOf, winogradShapeOf } from "./contraction-shapes.ts";
 import { convCandidates, winogradCandidate } from "./conv-candidates.ts";
 import { followingCandidates } from "./following-candidates.ts";
@@ -15,6 +16,7 @@ export function wantedLayouts(c: CandidateContext, g: Group): readonly Candidate
   return found.length > 0 ? found : [{ ...noWishes, readings: plainReadings(c.graph, g) }];
 }
 function candidatesOf(c: CandidateContext, g: Group): readonly Candidate[] {
+  if (g.anchor.op === "SoftmaxMatMul") return [attentionCandidate(c, g)];
   const conv = convShapeOf(c.graph, g.anchor);
   if (conv) return convCandidates(c, g, conv);
   const winograd = winogradShapeOf(c.graph, g.anchor);

@@ -41,6 +41,7 @@ import { selectRows } from "./rows/select.ts";
 import { sequenceModelRows } from "./rows/sequence-model.ts";
 import { signalRows } from "./rows/signal.ts";
 import { softmaxRows } from "./rows/softmax.ts";
+import { softmaxMatmulRows } from "./rows/softmax-matmul.ts";
 import { textRows } from "./rows/text.ts";
 import { unaryRows } from "./rows/unary.ts";
 import { winogradRows } from "./rows/winograd.ts";
@@ -55,6 +56,7 @@ const tables: readonly (readonly OperatorRow[])[] = [
   poolRows,
   normalizationRows,
   softmaxRows,
+  softmaxMatmulRows,
   reduceRows,
   lossRows,
   constantRows,

@@ -10,6 +10,7 @@ import { eliminateCommonSubexpressions } from "../../passes/graph/common-subexpr
 import { foldPadsIntoConvolutions } from "../../passes/graph/fold-pads.ts";
 import { foldScalesIntoConvolutions } from "../../passes/graph/fold-scales.ts";
 import { forwardIdentities } from "../../passes/graph/forward-identities.ts";
+import { fuseAttention } from "../../passes/graph/fuse-attention.ts";
 import { fuseGroups } from "../../passes/graph/fuse-groups.ts";
 import { mergeGroups } from "../../passes/graph/merge-groups.ts";
 import { moveTransposes } from "../../passes/graph/move-transposes.ts";
@@ -86,6 +87,7 @@ export function patternOf(n: Node): ReturnType<Parameters<typeof fuseGroups>[1]>
 
 /** Algorithms, groups and layouts for a target. Under strict math every convolution stays the direct one. */
 export function layOut(graph: Graph, machine: Machine, math: MathPolicy = "default", threads = 1): FusedGraph {
-  const chosen = math === "strict" ? graph : selectWinograd(mergeGroups(graph, machine), machine, threads);
-  return assignLayouts(fuseGroups(chosen, patternOf), machine);
+  if (math === "strict") return assignLayouts(fuseGroups(graph, patternOf), machine);
+  const fused = fuseGroups(selectWinograd(mergeGroups(graph, machine), machine, threads), patternOf);
+  return assignLayouts(fuseAttention(fused, machine), machine);
 }

@@ -32,7 +32,7 @@ export function nodeMacs(graph: Graph, n: Node): number {
     const per = w[0] ? elementCount(w) / w[0] : 0;
     return n.op === "Conv" ? out * per : elementCount(staticDims(graph, first)) * per;
   }
-  if (n.op !== "MatMul" && n.op !== "Gemm") return 0;
+  if (n.op !== "MatMul" && n.op !== "Gemm" && n.op !== "SoftmaxMatMul") return 0;
   const a = staticDims(graph, first);
   const transposed = n.attributes.get("transA");
   return out * (transposed?.kind === "int" && Number(transposed.value) === 1 ? a[0]! : a.at(-1)!);

@@ -91,7 +91,14 @@ function rowsOf(s: Schedule, end: BlockRef, rows: number): LoopRef {
   const factor = Math.min(rows, height);
   return s.split(loop!, { factor, tail: height % factor === 0 ? "exact" : "shift-inwards" })[0];
 }
-function tileProduct(s: Schedule, stage: BlockRef, product: BlockRef, depth: number, { machine }: RecipeContext): void {
+/** Cuts the last two of a stage's loops below `depth` into register tiles, each of which sums up its product first. */
+export function tileProduct(
+  s: Schedule,
+  stage: BlockRef,
+  product: BlockRef,
+  depth: number,
+  { machine }: RecipeContext,
+): void {
   const loops = s.loops(stage).slice(depth);
   const lane = loops.at(-1);
   if (!lane) {
@@ -115,7 +122,8 @@ function tileProduct(s: Schedule, stage: BlockRef, product: BlockRef, depth: num
     depth,
   });
 }
-function vectorizeRows(s: Schedule, stage: BlockRef, depth: number): void {
+/** Vectorizes an element-wise stage below `depth`. */
+export function vectorizeRows(s: Schedule, stage: BlockRef, depth: number): void {
   if (s.loops(stage).length <= depth) return;
   const lane = fuseContiguous(s, stage, depth);
   if (s.extent(lane)! > 1 && s.probe("vectorize", { loop: lane }) === undefined) s.vectorize(lane);

@@ -6,6 +6,7 @@
 import type { Program } from "../../../ir/loop/program.ts";
 import { ScheduleError } from "../../../ir/support/errors.ts";
 import { Schedule } from "../schedule.ts";
+import { scheduleAttention } from "./attention.ts";
 import { schedulePlanar } from "./contraction.ts";
 import { scheduleConvolution } from "./convolution.ts";
 import { scheduleDotProducts } from "./dot-products.ts";
@@ -21,6 +22,7 @@ import { scheduleWinograd } from "./winograd.ts";
 
 const recipes: readonly Recipe[] = [
   scheduleWinograd,
+  scheduleAttention,
   scheduleConvolution,
   schedulePlanar,
   scheduleDotProducts,
@@ -38,7 +40,7 @@ export function defaultSchedule(program: Program, context: RecipeContext): Sched
   for (const recipe of recipes) {
     const s = new Schedule(program);
     try {
-      inlineStages(s);
+      if (recipe.inlines !== false) inlineStages(s);
       if (!recipe.applies(s)) continue;
       recipe.schedule(s, context);
       return s;

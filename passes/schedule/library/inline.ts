@@ -1,11 +1,12 @@
 /** Folds element-wise stages into the stages that read them. */
+import type { Block } from "../../../ir/loop/program.ts";
 import type { Schedule } from "../schedule.ts";
 import { isCostly, isParam, type Stage, stagesOf } from "./structure.ts";
 
-/** Inlines every element-wise stage that writes an intermediate, unless that would repeat costly work. */
-export function inlineStages(s: Schedule): void {
+/** Inlines every element-wise stage that writes an intermediate, unless it is kept or that would repeat costly work. */
+export function inlineStages(s: Schedule, keeps: (b: Block) => boolean = () => false): void {
   for (const stage of stagesOf(s.program)) {
-    if (stage.kind !== "elementwise" || !worthInlining(s, stage)) continue;
+    if (stage.kind !== "elementwise" || keeps(stage.block) || !worthInlining(s, stage)) continue;
     const ref = s.block(stage.block.name);
     if (s.probe("computeInline", { block: ref }) === undefined) s.computeInline(ref);
   }

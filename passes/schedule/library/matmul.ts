@@ -67,7 +67,7 @@ function keepsPlainColumns(b: Block, m: Machine): boolean {
   const columns = constantValue(b.writes[0]!.buffer.shape.at(-1)!)!;
   return columns % m.lanes !== 0 && columns === b.annotations?.n;
 }
-function splitColumns(s: Schedule, loop: LoopRef, factor: number): [LoopRef, LoopRef] {
+export function splitColumns(s: Schedule, loop: LoopRef, factor: number): [LoopRef, LoopRef] {
   return s.split(loop, { factor, tail: s.extent(loop)! % factor === 0 ? "exact" : "guard" });
 }
 
@@ -90,7 +90,7 @@ function tileOf(b: Block, m: Machine, rows: number, columns: number) {
 const isPackedPanel = (shape: readonly number[], depth: number, lanes: number): boolean =>
   shape.length === 3 && shape[1] === depth && shape[2]! % lanes === 0;
 
-function scheduleAccumulation(s: Schedule, matmul: BlockRef, outer: number, depth: number): void {
+export function scheduleAccumulation(s: Schedule, matmul: BlockRef, outer: number, depth: number): void {
   const block = findBlock(s.program, matmul.id)!;
   const inner = new Set(
     s

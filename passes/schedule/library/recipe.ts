@@ -22,6 +22,8 @@ export const contextOf = ({ machine = genericMachine, threads = 1 }: RecipeOptio
 /** Whether a recipe applies; `schedule` may throw a ScheduleError, after which the next recipe starts afresh. */
 export interface Recipe {
   readonly name: string;
+  /** Whether element-wise stages are inlined before (`inlineStages`); default true. */
+  readonly inlines?: boolean;
   readonly applies: (s: Schedule) => boolean;
   readonly schedule: (s: Schedule, context: RecipeContext) => void;
 }

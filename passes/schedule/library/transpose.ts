@@ -21,24 +21,27 @@ import { movesInTiles, transposeTile } from "./transpose-tile.ts";
  * to the result's. Tiles that follow one another along the source's lines are done together, since their elements share
  * pages and neighbouring cache lines.
  *
+ * The loops above `depth` stay as they are, and nothing runs in parallel below them.
+ *
  * Gives whether the block is such a copy with tiles of at least 4 × 4; otherwise nothing was changed.
  * @throws ScheduleError with the rule of a primitive
  */
-export function transpose(s: Schedule, block: BlockRef | string, options: RecipeOptions = {}): boolean {
+export function transpose(s: Schedule, block: BlockRef | string, options: RecipeOptions = {}, depth = 0): boolean {
   const ref = typeof block === "string" ? s.block(block) : block;
   const { machine, threads } = contextOf(options);
-  const n = tileOf(s.fork(), ref, machine.lanes)?.n ?? 0;
+  const n = tileOf(s.fork(), ref, machine.lanes, depth)?.n ?? 0;
   if (n < 4) return false;
-  const { from, to, scalar } = tileOf(s, ref, machine.lanes)!;
+  const { from, to, scalar } = tileOf(s, ref, machine.lanes, depth)!;
   const cut = (l: LoopRef, factor: number): [LoopRef, LoopRef] =>
     s.split(l, { factor, tail: s.extent(l)! % factor === 0 ? "exact" : "shift-inwards" });
-  const others = s.loops(ref).filter((l) => l.id !== from.id && l.id !== to.id);
+  const others = s.loops(ref).filter((l, i) => i >= depth && l.id !== from.id && l.id !== to.id);
   const [fromTile, i] = cut(from, n);
   const [toTile, j] = cut(to, n);
   const together = s.extent(fromTile)! % 4 === 0 ? 4 : 1;
   const [fromTiles, next] = s.split(fromTile, { factor: together, tail: "exact" });
   s.reorder(...others, fromTiles, toTile, next, i, j);
   s.tensorize(i, transposeTile(n, scalar));
+  if (depth > 0) return true;
   const outer = [...others, fromTiles];
   parallelOuter(s, outer, threads, workOf(s.describe(ref)) / outer.reduce((p, l) => p * (s.extent(l) ?? 1), 1));
   return true;
@@ -48,14 +51,15 @@ export function transpose(s: Schedule, block: BlockRef | string, options: Recipe
  * The loop along which the source lies in a line, that of the result, and how long a tile is; undefined where the block is
  * no such copy. Splits loops over channels that one side has in blocks.
  */
-function tileOf(s: Schedule, ref: BlockRef, lanes: number) {
+function tileOf(s: Schedule, ref: BlockRef, lanes: number, depth: number) {
   const { body, writes, predicate } = s.describe(ref);
   if (body.kind !== "store" || body.value.kind !== "load" || body.value.predicate || predicate) return undefined;
   const scalar = body.buffer.dtype.scalar;
   if (writes.length !== 1 || !movesInTiles(scalar) || body.value.dtype !== body.buffer.dtype) return undefined;
-  splitDigits(s, ref, body.value.indices);
+  splitDigits(s, ref, [...body.indices, ...body.value.indices]);
   const [store, load] = accessesInLoops(s, ref) as [Access, Access];
-  const lineOf = (a: Access) => s.loops(ref).find((l) => strideAlong(a, l.id) === 1 && (s.extent(l) ?? 0) > 1);
+  const own = s.loops(ref).slice(depth);
+  const lineOf = (a: Access) => own.find((l) => strideAlong(a, l.id) === 1 && (s.extent(l) ?? 0) > 1);
   const [from, to] = [lineOf(load), lineOf(store)];
   if (!from || !to || from.id === to.id) return undefined;
   const least = Math.min(s.extent(from)!, s.extent(to)!, scalar.endsWith("64") ? lanes / 2 : lanes);
