@@ -113,11 +113,14 @@ export function tileCost(m: Machine, problem: TileProblem, tile: RegisterTile): 
   const fmas = (points * vectors) / m.fmaPerCycle;
   const loads = (points + vectors) / 2;
   const weightBytes = vectors * m.lanes * 4;
-  const streamed = problem.depth * weightBytes > m.l1Bytes / 2 ? weightBytes / 32 : 0;
-  const step = Math.max(fmas, loads, fmaLatency, streamed) + 0.02 * loads;
+  const weights = problem.depth * weightBytes > m.l1Bytes / 2 ? weightBytes : 0;
+  const step = Math.max(fmas, loads, fmaLatency, weights / secondLevelBytes) + 0.02 * loads;
   const thin = problem.depth <= 16 && problem.outputBytes > m.l2Bytes && vectors > 1 ? 2 : 1;
   return tiles * (problem.depth * step * thin + 1.5 * points * vectors + 24) + cutOff;
 }
+
+/** Bytes a cycle that the second-level cache gives beside multiply-adds; 32 alone. */
+const secondLevelBytes = 24;
 
 /** How many consecutive input channels are unrolled: the largest divisor of `channels` up to `lanes`. */
 export function unrolledChannels(channels: number, lanes: number): number {
