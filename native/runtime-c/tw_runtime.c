@@ -1,9 +1,13 @@
 /* Fork-join thread pool: workers spin for a while, then sleep (futex on Linux, condition variable
- * elsewhere); chunks are taken from an atomic counter.
+ * elsewhere).
+ *
+ * Note [Ranges]. Each thread has a range of a region's iterations, the same part of it in every region, so that what it
+ * wrote in one region it finds in its own cache in the next. It takes chunks from its range, large ones first, and then
+ * from those of others, small ones last: a thread that starts late, or never, has its range run by the others.
  *
  * Note [Joining a region]. `state` holds a generation (high 32 bits), the number of workers inside the
  * region (bits 1..31) and an open bit. A worker enters by a compare-and-swap that finds the bit set, and
- * only then reads fn, ctx and n. The caller clears the bit once no chunk is left and waits for those
+ * only then reads the fields of the job. The caller clears the bit once no chunk is left and waits for those
  * that entered. So a worker that is still asleep, or was never scheduled, is never waited for, and the
  * job's fields are written only while nobody can read them.
  *
@@ -45,14 +49,20 @@
 #define PATIENCE_NS 10000000
 #define STEP_ASIDE_NS 50000
 
+/* Iterations next .. end; `next` is moved by whoever takes a chunk. */
+typedef struct {
+  _Alignas(CACHE_LINE) _Atomic int64_t next;
+  int64_t end;
+} range;
+
 struct tw_runtime {
   _Alignas(CACHE_LINE) _Atomic uint64_t state;
   tw_task_fn fn;
   void *ctx;
-  int64_t n;
   int64_t min_chunk;
-  _Alignas(CACHE_LINE) _Atomic int64_t next;
+  range *ranges;
   _Alignas(CACHE_LINE) _Atomic uint32_t wake_seq;
+  _Atomic int started;
   _Atomic int sleepers;
   _Atomic int runs;
   _Atomic int stop;
@@ -110,16 +120,15 @@ static void wake(tw_runtime *rt, int count) {
 }
 #endif
 
-/* Guided self-scheduling: large chunks first (they stay with one core from region to region), small ones
- * last (they even out). About six chunks a thread. */
-static int take_chunk(tw_runtime *rt, int64_t n, int64_t *begin, int64_t *end) {
-  int64_t from = atomic_load_explicit(&rt->next, memory_order_relaxed);
+/* Half of what is left of a range: about six chunks in all. */
+static int take_chunk(range *r, int64_t min_chunk, int64_t *begin, int64_t *end) {
+  int64_t from = atomic_load_explicit(&r->next, memory_order_relaxed);
   for (;;) {
-    if (from >= n) return 0;
-    int64_t count = (n - from) / (2 * (int64_t)rt->threads);
-    if (count < rt->min_chunk) count = rt->min_chunk;
-    int64_t to = count < n - from ? from + count : n;
-    if (atomic_compare_exchange_weak_explicit(&rt->next, &from, to, memory_order_relaxed, memory_order_relaxed)) {
+    if (from >= r->end) return 0;
+    int64_t count = (r->end - from) / 2;
+    if (count < min_chunk) count = min_chunk;
+    int64_t to = count < r->end - from ? from + count : r->end;
+    if (atomic_compare_exchange_weak_explicit(&r->next, &from, to, memory_order_relaxed, memory_order_relaxed)) {
       *begin = from;
       *end = to;
       return 1;
@@ -127,23 +136,27 @@ static int take_chunk(tw_runtime *rt, int64_t n, int64_t *begin, int64_t *end) {
   }
 }
 
-static void run_chunks(tw_runtime *rt) {
+/* See Note [Ranges]; `self` is 0 for the caller, and the number of a worker from 1 on. */
+static void run_chunks(tw_runtime *rt, int self) {
   const tw_task_fn fn = rt->fn;
   void *const ctx = rt->ctx;
-  const int64_t n = rt->n;
+  const int64_t min_chunk = rt->min_chunk;
   int64_t begin, end;
   inside_region = 1;
-  while (take_chunk(rt, n, &begin, &end)) fn(ctx, begin, end);
+  for (int i = 0; i < rt->threads; i++) {
+    range *r = &rt->ranges[(self + i) % rt->threads];
+    while (take_chunk(r, min_chunk, &begin, &end)) fn(ctx, begin, end);
+  }
   inside_region = 0;
 }
 
 /* Enters the region of `state` if it is open; `done` is the last generation this worker took part in. */
-static int try_join(tw_runtime *rt, uint32_t *done) {
+static int try_join(tw_runtime *rt, int self, uint32_t *done) {
   uint64_t state = atomic_load_explicit(&rt->state, memory_order_relaxed);
   while ((state & OPEN) && (uint32_t)(state >> GENERATION_SHIFT) != *done) {
     if (atomic_compare_exchange_weak(&rt->state, &state, state + ONE_ACTIVE)) {
       *done = (uint32_t)(state >> GENERATION_SHIFT);
-      run_chunks(rt);
+      run_chunks(rt, self);
       atomic_fetch_sub_explicit(&rt->state, ONE_ACTIVE, memory_order_release);
       return 1;
     }
@@ -174,9 +187,10 @@ static int spin(tw_runtime *rt, uint32_t done) {
 
 static void *worker_main(void *argument) {
   tw_runtime *rt = argument;
+  const int self = atomic_fetch_add(&rt->started, 1) + 1;
   uint32_t done = 0;
   while (!atomic_load_explicit(&rt->stop, memory_order_acquire)) {
-    if (try_join(rt, &done) || spin(rt, done)) continue;
+    if (try_join(rt, self, &done) || spin(rt, done)) continue;
     uint32_t seq = atomic_load(&rt->wake_seq);
     atomic_fetch_add(&rt->sleepers, 1);
     if (!region_waits(rt, done) && !atomic_load(&rt->stop)) sleep_until_woken(rt, seq);
@@ -238,10 +252,13 @@ tw_runtime *tw_runtime_create_pinned(int threads, const int *cpus, int cpu_count
   *rt = (tw_runtime){.threads = 1, .pid = getpid(), .in_use = ATOMIC_FLAG_INIT};
   if (threads < 1) threads = 1;
   rt->workers = calloc((size_t)threads, sizeof(pthread_t));
-  if (!rt->workers) {
+  void *ranges = NULL;
+  if (!rt->workers || posix_memalign(&ranges, CACHE_LINE, (size_t)threads * sizeof(range))) {
+    free(rt->workers);
     free(rt);
     return NULL;
   }
+  rt->ranges = ranges;
 #ifndef __linux__
   pthread_mutex_init(&rt->lock, NULL);
   pthread_cond_init(&rt->wake, NULL);
@@ -269,6 +286,7 @@ void tw_runtime_destroy(tw_runtime *rt) {
   pthread_cond_destroy(&rt->wake);
   pthread_mutex_destroy(&rt->lock);
 #endif
+  free(rt->ranges);
   free(rt->workers);
   free(rt);
 }
@@ -307,16 +325,18 @@ static void wait_for_active(tw_runtime *rt) {
 static void run_region(tw_runtime *rt, tw_task_fn fn, void *ctx, int64_t n) {
   rt->fn = fn;
   rt->ctx = ctx;
-  rt->n = n;
   rt->min_chunk = n / (16 * (int64_t)rt->threads);
   if (rt->min_chunk < 1) rt->min_chunk = 1;
-  atomic_store_explicit(&rt->next, 0, memory_order_relaxed);
+  for (int64_t i = 0, threads = rt->threads; i < threads; i++) {
+    rt->ranges[i].end = n / threads * (i + 1) + n % threads * (i + 1) / threads;
+    atomic_store_explicit(&rt->ranges[i].next, i > 0 ? rt->ranges[i - 1].end : 0, memory_order_relaxed);
+  }
   clear_the_way(rt);
   uint64_t generation = (atomic_load_explicit(&rt->state, memory_order_relaxed) >> GENERATION_SHIFT) + 1;
   /* Sequentially consistent against the worker's "sleepers += 1, then look again". */
   atomic_store(&rt->state, (generation << GENERATION_SHIFT) | OPEN);
   if (atomic_load(&rt->sleepers) > 0) wake(rt, n - 1 < rt->threads ? (int)(n - 1) : rt->threads);
-  run_chunks(rt);
+  run_chunks(rt, 0);
   atomic_fetch_and(&rt->state, ~OPEN);
   wait_for_active(rt);
 }
