@@ -1,7 +1,8 @@
 /**
  * Direct convolution in channel blocks, `NCHW[lanes]c`: a tile of `points` pixels × `vectors` channel blocks accumulates in
  * registers over input channels and window, and leaves through the fused epilogue. Depthwise convolutions and pools are
- * the same with one channel block a tile. Loop order: channel tile → row → pixel tile → (channels, window, unrolled channels).
+ * the same with one channel block a tile. Loop order: (each thread's strip of rows →) channel tile → row → pixel tile →
+ * (channels, window, unrolled channels).
  */
 import { constantValue } from "../../../ir/expr/build.ts";
 import type { Block } from "../../../ir/loop/program.ts";
@@ -41,15 +42,31 @@ function schedule(s: Schedule, { machine: whole, threads }: RecipeContext): void
   // Nothing to tile along a row of one pixel: channel blocks give the independent accumulators.
   const vectors = facts.dense || s.extent(w)! > 1 ? facts.vectors : largestDivisor(s.extent(co)!, 8);
   const [wTile, wPoint] = splitPoints(s, w, points);
+  // Every thread reads all weights then, which must not come from beyond its own caches.
+  const near = 4 * facts.problem.depth * s.extent(co)! * s.extent(ci)! <= machine.l2Bytes;
+  const strips = near ? shareRows(s, h, threads) : [h];
   const [coTile, coBlock] = s.split(co, { factor: vectors, tail: "exact" });
-  s.reorder(n, coTile, h, wTile, coBlock, wPoint, ci);
+  const outer = [n, ...strips.slice(0, -1), coTile, strips.at(-1)!];
+  s.reorder(...outer, wTile, coBlock, wPoint, ci);
   s.computeAt(conv, wTile);
-  scheduleAccumulation(s, conv, facts);
+  scheduleAccumulation(s, conv, facts, outer.length + 1);
   s.vectorize(ci);
   s.unroll(wPoint);
   s.unroll(coBlock);
   vectorizeHalos(s, machine);
-  parallelOuter(s, [n, coTile, h], threads, facts.problem.depth * s.extent(ci)! * points * vectors);
+  parallelOuter(s, outer, threads, facts.problem.depth * s.extent(ci)! * points * vectors);
+}
+
+/** Rows below which a thread's share is too uneven to be worth it. */
+const fewestRows = 4;
+/**
+ * A strip of rows for each thread, where rows can be shared evenly: then a thread reads what it wrote in the kernel before,
+ * but for the rows at the strip's ends.
+ */
+function shareRows(s: Schedule, h: LoopRef, threads: number): LoopRef[] {
+  const rows = s.extent(h)!;
+  if (threads < 2 || rows % threads !== 0 || rows / threads < fewestRows) return [h];
+  return s.split(h, { factor: rows / threads, tail: "exact" });
 }
 
 /** The block that reads the accumulators; recipes run after inlining, so there is one. */
@@ -83,10 +100,10 @@ function convFacts(b: Block, m: Machine): ConvFacts {
 }
 
 /** Inside a tile: reductions outermost, the tile unrolled into registers within. */
-function scheduleAccumulation(s: Schedule, conv: BlockRef, facts: ConvFacts): void {
+function scheduleAccumulation(s: Schedule, conv: BlockRef, facts: ConvFacts, outer: number): void {
   const block = findBlock(s.program, conv.id)!;
   const axes = block.iterVars.map((v, i) => ({ kind: v.kind, loop: loopOfAxis(s.program, block, i) }));
-  const inner = s.loops(conv).slice(4);
+  const inner = s.loops(conv).slice(outer);
   const isInner = (l: LoopRef): boolean => inner.some((i) => i.id === l.id);
   const of = (kind: string): LoopRef[] =>
     axes.flatMap((a) => (a.kind === kind && a.loop ? [loopRef(a.loop)] : [])).filter(isInner);
@@ -114,16 +131,22 @@ function scheduleAccumulation(s: Schedule, conv: BlockRef, facts: ConvFacts): vo
       s.annotate(reductions.at(-1)!, "schedule_barrier", true);
     }
   }
-  unrollTile(s, conv, tile, lane);
+  unrollTile(s, conv, tile, lane, outer);
   s.setScope(conv, block.writes[0]!.buffer.name, "register");
 }
 /** Unrolls the tile loops and vectorizes the lane loop of the accumulation and of its initialisation. */
-function unrollTile(s: Schedule, conv: BlockRef, tile: readonly LoopRef[], lane: readonly LoopRef[]): void {
+function unrollTile(
+  s: Schedule,
+  conv: BlockRef,
+  tile: readonly LoopRef[],
+  lane: readonly LoopRef[],
+  outer: number,
+): void {
   for (const l of tile) s.unroll(l);
   for (const l of lane) s.vectorize(l);
   const init = s.blocks().find((b) => b.name === `${conv.name}_init`);
   if (!init) return;
-  const loops = s.loops(init).slice(4);
+  const loops = s.loops(init).slice(outer);
   for (const l of loops.slice(0, -1)) s.unroll(l);
   if (lane.length > 0) s.vectorize(loops.at(-1)!);
 }
