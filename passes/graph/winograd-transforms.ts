@@ -95,6 +95,9 @@ function withRoots(roots: readonly number[]): number[] {
   return product;
 }
 
+/** Filters that are transformed together, so that results are written in runs. */
+const filtersTogether = 256;
+
 /** G g Gᵀ for every filter of weights [o, i, height, width]: shape [alpha of height · alpha of width, o, i]. */
 export function transformWeights(
   weights: Float32Array,
@@ -105,21 +108,43 @@ export function transformWeights(
   const columns = winogradMatrices(horizontal).weight;
   const [height, width] = [vertical.taps, horizontal.taps];
   const out = new Float32Array(rows.length * columns.length * filters);
-  const half = new Float64Array(rows.length * width);
-  for (let f = 0; f < filters; f++) {
-    const g = f * height * width;
+  const taps = new Float64Array(height * width * filtersTogether);
+  const half = new Float64Array(rows.length * width * filtersTogether);
+  const whole = new Float64Array(filtersTogether);
+  for (let first = 0; first < filters; first += filtersTogether) {
+    const count = Math.min(filtersTogether, filters - first);
+    for (let f = 0; f < count; f++)
+      for (let t = 0; t < height * width; t++)
+        taps[t * filtersTogether + f] = weights[(first + f) * height * width + t]!;
     for (const [a, row] of rows.entries())
-      for (let c = 0; c < width; c++) {
-        let sum = 0;
-        for (let k = 0; k < height; k++) sum += row[k]! * weights[g + k * width + c]!;
-        half[a * width + c] = sum;
-      }
+      for (let c = 0; c < width; c++)
+        combine(
+          half.subarray((a * width + c) * filtersTogether),
+          row,
+          taps.subarray(c * filtersTogether),
+          width,
+          count,
+        );
     for (let a = 0; a < rows.length; a++)
       for (const [b, column] of columns.entries()) {
-        let sum = 0;
-        for (let k = 0; k < width; k++) sum += half[a * width + k]! * column[k]!;
-        out[(a * columns.length + b) * filters + f] = sum;
+        combine(whole, column, half.subarray(a * width * filtersTogether), 1, count);
+        out.set(whole.subarray(0, count), (a * columns.length + b) * filters + first);
       }
   }
   return out;
+}
+/** Σ coefficients[k] · the k-th run of `from`, runs being `step` times `filtersTogether` apart. */
+function combine(
+  to: Float64Array,
+  coefficients: readonly number[],
+  from: Float64Array,
+  step: number,
+  count: number,
+): void {
+  to.fill(0, 0, count);
+  for (const [k, factor] of coefficients.entries()) {
+    if (factor === 0) continue;
+    const start = k * step * filtersTogether;
+    for (let f = 0; f < count; f++) to[f]! += factor * from[start + f]!;
+  }
 }
