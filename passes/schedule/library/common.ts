@@ -5,8 +5,8 @@ import { findBlock } from "../tree.ts";
 import type { Machine } from "./plan.ts";
 import { stagesOf } from "./structure.ts";
 
-/** Floating-point operations below which a parallel region costs more than it gains. */
-const worthForking = 20_000;
+/** Multiply-adds below which a parallel region costs more than it gains: about a microsecond of one core. */
+const worthForking = 60_000;
 
 /** Splits an axis into tiles of `points`; the last tile starts earlier rather than being cut. */
 export function splitPoints(s: Schedule, loop: LoopRef, points: number): [LoopRef, LoopRef] {

@@ -124,9 +124,10 @@ function tiled(s: Schedule, ref: BlockRef, point: number, lane: number, plan: Ti
   const outer: LoopRef[] = [];
   for (const l of tiles) {
     const whole = wholeTiles(s, ref, l);
-    // What was cut no longer is the whole body of the loops around it.
+    // What was cut no longer is the whole body of the loops around it, nor are the loops within it.
     if (whole && outer.length > 0) break;
-    outer.push(whole ?? l);
+    if (!whole || s.extent(whole)! > 1) outer.push(whole ?? l);
+    if (outer[0] === whole) break;
   }
   if (outer.length > 0) parallelOuter(s, outer, contextOf(options).threads, work * depth);
 }

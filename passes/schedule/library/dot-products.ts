@@ -7,7 +7,7 @@ import { parallelOuter, splitPoints } from "./common.ts";
 import { walksLine } from "./contiguous.ts";
 import { contextOf, type Recipe, type RecipeOptions } from "./recipe.ts";
 import { ownLoops, reduction } from "./reduction.ts";
-import { soleReader } from "./register-tile.ts";
+import { epilogueOf } from "./register-tile.ts";
 import { stagesOf } from "./structure.ts";
 
 /** Vectors of partial sums that a tile keeps in registers, and rows of it. */
@@ -32,19 +32,14 @@ export function dotProducts(s: Schedule, block: BlockRef | string, options: Reci
     return;
   }
   const columns = s.extent(ownLoops(s, ref, "spatial", 0).at(-1)!)!;
-  const stage = soleReader(s, ref) ?? ref;
-  const [row, column] = s.loops(stage).slice(...(stage === ref ? [-3, -1] : [-2])) as [LoopCursor, LoopCursor];
-  const around = s.loops(stage).slice(
-    0,
-    s.loops(stage).findIndex((l) => l.id === row.id),
-  );
+  const stage = epilogueOf(s, ref);
+  const [row, column] = s.loops(stage).slice(-2) as [LoopCursor, LoopCursor];
+  const around = s.loops(stage).slice(0, -2);
   const rows = s.extent(row)!;
   const [tiles, point] = splitPoints(s, row, evenRows(rows, Math.min(mostRows, Math.floor(mostSums / columns))));
-  if (stage !== ref) {
-    s.computeAt(ref, tiles);
-    s.setScope(ref, s.describe(ref).writes[0]!.buffer.name, "register");
-    for (const l of [point, column]) s.unroll(l);
-  }
+  s.computeAt(ref, tiles);
+  s.setScope(ref, s.describe(ref).writes[0]!.buffer.name, "register");
+  for (const l of [point, column]) s.unroll(l);
   const depth = around.length + 1;
   const tile = ownLoops(s, ref, "spatial", depth);
   const [k] = ownLoops(s, ref, "reduction", depth);
@@ -73,7 +68,9 @@ export const scheduleDotProducts: Recipe = {
       return false;
     const spatial = r!.block.iterVars.filter((v) => v.kind === "spatial");
     const reduced = r!.block.iterVars.filter((v) => v.kind === "reduction");
-    const few = (constantValue(spatial.at(-1)!.extent) ?? mostSums) <= mostSums / 2;
+    // A single column shares nothing between rows, which are read from memory best one after the other.
+    const columns = constantValue(spatial.at(-1)!.extent) ?? 1;
+    const few = columns >= 2 && columns <= mostSums / 2;
     const sums = reduced.length === 1 && constantValue(reduced[0]!.extent) !== 1;
     return spatial.length >= 2 && sums && few && walksLine(r!.block, reduced[0]!);
   },

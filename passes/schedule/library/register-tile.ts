@@ -23,7 +23,7 @@ export interface TilePlan extends RegisterTile {
 export const epilogueOf = (s: Schedule, block: BlockRef): BlockRef => soleReader(s, block) ?? copyOut(s, block);
 
 /** The element-wise block that alone reads a block's results, element by element. */
-export function soleReader(s: Schedule, block: BlockRef): BlockRef | undefined {
+function soleReader(s: Schedule, block: BlockRef): BlockRef | undefined {
   const [reader, ...others] = s.consumers(block);
   const sole = reader && others.length === 0 && s.describe(reader).iterVars.every((v) => v.kind === "spatial");
   return sole && s.loops(reader).length === ownLoops(s, block, "spatial", 0).length ? reader : undefined;

@@ -120,6 +120,22 @@ for (const [h, w, c, k] of [
     keepsValues(program, s, 40);
   });
 
+test.each([
+  [53, 637, 227],
+  [27, 83, 55],
+  [40, 100, 30],
+  [200, 17, 300],
+])("ragged products run in parallel: %i×%i×%i", (m, n, k) => {
+  const s = new Schedule(product(m, n, k));
+  matmul(s, "C", { threads: 2, pack: false });
+  expect(s.print()).toContain("parallel for");
+});
+test("dot products of rows that tiles share run in parallel", () => {
+  const s = new Schedule(product(94, 2, 500, { epilogue: false, transposed: true }));
+  dotProducts(s, "C", { threads: 2 });
+  expect(s.print()).toContain("parallel for");
+});
+
 test("panels hold whole tiles of columns", () => {
   const s = new Schedule(product(12, 128, 30));
   matmul(s, "C", { pack: true, vectors: 4, points: 6 });
