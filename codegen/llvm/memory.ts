@@ -2,8 +2,7 @@
 import { constantValue, index } from "../../ir/expr/build.ts";
 import { bytesOf, type DType, elementOf, withLanes } from "../../ir/expr/dtype.ts";
 import type { Buffer, Expr, Load, Ramp } from "../../ir/expr/expr.ts";
-import { some } from "../../ir/expr/traverse.ts";
-import { evaluateVector } from "../../ir/interp/interpret.ts";
+import { constantLanes } from "../../ir/interp/interpret.ts";
 import type { Store } from "../../ir/loop/program.ts";
 import { invariant } from "../../ir/support/invariant.ts";
 import { type Address, commonAlignment, constantCount, elementAddress } from "./address.ts";
@@ -101,10 +100,8 @@ function maskOf(ctx: FunctionContext, predicate: Expr, lanes: number): Value {
 }
 
 /** The lanes that a predicate of constants alone holds for; undefined for any other. */
-function lanesOn(predicate: Expr): readonly number[] | undefined {
-  if (predicate.dtype.lanes === 1 || some(predicate, (e) => e.kind === "var" || e.kind === "load")) return undefined;
-  return evaluateVector(predicate, new Map()).flatMap((v, k) => (Number(v) === 0 ? [] : [k]));
-}
+const lanesOn = (predicate: Expr): readonly number[] | undefined =>
+  predicate.dtype.lanes === 1 ? undefined : constantLanes(predicate)?.flatMap((v, k) => (v === 0 ? [] : [k]));
 
 /** The scalar index of one lane of a vector index. */
 function laneIndex(at: Expr, lane: number): Expr | undefined {

@@ -1,6 +1,7 @@
 /** Turns expressions into thunks. */
 import { bytesOf, type ScalarType } from "../expr/dtype.ts";
 import type { Call, Expr, Load, Shuffle, VectorReduce } from "../expr/expr.ts";
+import { some } from "../expr/traverse.ts";
 import { arrayTypeOf } from "../graph/tensor-value.ts";
 import type { VarId } from "../support/ids.ts";
 import { assertNever } from "../support/invariant.ts";
@@ -178,6 +179,11 @@ function bitcastThunk(e: Call, sub: (c: Expr) => Thunk): Thunk {
 export function evaluateVector(e: Expr, env: ReadonlyMap<VarId, Scalar | readonly Scalar[]>): readonly Scalar[] {
   const { thunk, frame } = prepared(e, env);
   return Array.from({ length: e.dtype.lanes }, (_, lane) => thunk(frame, lane));
+}
+/** The lanes of an expression without variables, loads and calls; undefined for any other. */
+export function constantLanes(e: Expr): readonly number[] | undefined {
+  if (some(e, (n) => n.kind === "var" || n.kind === "load" || n.kind === "call")) return undefined;
+  return evaluateVector(e, new Map()).map(Number);
 }
 /**
  * Evaluates a scalar expression of variables and constants: 64-bit integers outside the safe range come as bigint, bools

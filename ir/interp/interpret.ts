@@ -17,7 +17,7 @@ import { compileStmt } from "./statements.ts";
 import type { Storage } from "./storage.ts";
 
 export { InterpreterError } from "./error.ts";
-export { evaluateExpr, evaluateVector } from "./expressions.ts";
+export { constantLanes, evaluateExpr, evaluateVector } from "./expressions.ts";
 export type { Scalar } from "./scalar.ts";
 
 export interface InterpretOptions {

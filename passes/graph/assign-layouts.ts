@@ -3,15 +3,15 @@
  * Where a value is read in another layout than it is made in, an Identity node converts it; constants are packed at
  * compile time. Feature maps that a padded convolution reads get a zero halo, written by their producer.
  */
-import { attributesOf } from "../../ir/graph/build.ts";
 import type { FusedGraph, Graph, Group, Node, Value } from "../../ir/graph/graph.ts";
 import { type Halo, isPlain, type Layout, plainLayout, sameLayout, withHalo } from "../../ir/graph/layout.ts";
-import { IdSource, type NodeId, type ValueId } from "../../ir/support/ids.ts";
+import { IdSource, type ValueId } from "../../ir/support/ids.ts";
 import type { Machine } from "../schedule/library/plan.ts";
 import { partsOfOneHalo } from "./concat-in-place.ts";
 import type { Candidate } from "./layout-candidate.ts";
 import { fixedValues, formKey } from "./layout-forms.ts";
 import { permutationOf } from "./layout-views.ts";
+import { relayoutNode } from "./rewriting.ts";
 import { type ChosenLayouts, selectLayouts } from "./select-layouts.ts";
 
 /** Gives every value of the graph its physical layout; adds conversion groups and epilogues where kernels want them. */
@@ -193,17 +193,7 @@ class LayoutPass {
     return this.#freshValue(value, "_packed", layout);
   }
   #identity(from: ValueId, to: ValueId): Node {
-    const id = this.#ids.fresh<"node">() as NodeId;
-    return {
-      id,
-      name: "relayout",
-      op: "Identity",
-      domain: "",
-      opset: 22,
-      inputs: [from],
-      outputs: [to],
-      attributes: attributesOf({}),
-    };
+    return relayoutNode(this.#ids.fresh<"node">(), from, to);
   }
   #convert(value: Value, layout: Layout): ValueId {
     const { constant: _, ...plain } = value;

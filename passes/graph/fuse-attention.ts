@@ -12,6 +12,7 @@ import type { ValueId } from "../../ir/support/ids.ts";
 import { type AttentionShape, keysAtATime } from "../schedule/library/attention-plan.ts";
 import type { Machine } from "../schedule/library/plan.ts";
 import { matmulShapeOf } from "./contraction-shapes.ts";
+import { relayoutNode } from "./rewriting.ts";
 
 /** The domain of operators that only passes make. */
 const ownDomain = "tilewright";
@@ -156,13 +157,4 @@ function copyOf(b: GraphBuilder, v: ValueId): ValueId {
   const { name, type } = b.values.get(v)!;
   return b.value(`${name}_raw`, type);
 }
-const identity = (b: GraphBuilder, from: ValueId, to: ValueId): Node => ({
-  id: b.ids.fresh<"node">(),
-  name: "relayout",
-  op: "Identity",
-  domain: "",
-  opset: 22,
-  inputs: [from],
-  outputs: [to],
-  attributes: attributesOf({}),
-});
+const identity = (b: GraphBuilder, from: ValueId, to: ValueId): Node => relayoutNode(b.ids.fresh<"node">(), from, to);

@@ -1,6 +1,7 @@
 /** What graph rewrites share: renaming uses, dropping what nothing needs, single-use queries. */
+import { attributesOf } from "../../ir/graph/build.ts";
 import type { Graph, Node, Value } from "../../ir/graph/graph.ts";
-import type { ValueId } from "../../ir/support/ids.ts";
+import type { NodeId, ValueId } from "../../ir/support/ids.ts";
 
 /** Renames every use (node inputs and graph outputs) of the keys of `renaming`, following chains. */
 export function replaceUses(graph: Graph, renaming: ReadonlyMap<ValueId, ValueId>): Graph {
@@ -32,6 +33,18 @@ export function dropDead(graph: Graph): Graph {
     ? graph
     : { ...graph, nodes: kept, values };
 }
+
+/** The node that copies a value into another one of the same elements, in whatever layout that has. */
+export const relayoutNode = (id: NodeId, from: ValueId, to: ValueId): Node => ({
+  id,
+  name: "relayout",
+  op: "Identity",
+  domain: "",
+  opset: 22,
+  inputs: [from],
+  outputs: [to],
+  attributes: attributesOf({}),
+});
 
 /** How often each value is read: by nodes (once per use) and as a graph output. */
 export function useCounts(graph: Graph): ReadonlyMap<ValueId, number> {

@@ -4,8 +4,8 @@
  */
 import { constantValue } from "../../ir/expr/build.ts";
 import type { Expr, Load } from "../../ir/expr/expr.ts";
-import { some, visit } from "../../ir/expr/traverse.ts";
-import { evaluateVector } from "../../ir/interp/interpret.ts";
+import { visit } from "../../ir/expr/traverse.ts";
+import { constantLanes } from "../../ir/interp/interpret.ts";
 import type { Stmt, Store } from "../../ir/loop/program.ts";
 import { mapChildStmts, visitExprs, visitStmt } from "../../ir/loop/traverse.ts";
 import type { BufferId } from "../../ir/support/ids.ts";
@@ -32,7 +32,7 @@ export function unmaskStores(root: Stmt): Stmt {
 }
 /** Whether all lanes that the store's mask leaves out go to elements that exist and are never used. */
 function hitsPadOnly(s: Store, mask: Expr, used: Used): boolean {
-  const [of, on, elements] = [used.get(s.buffer.id), lanesOn(mask), elementsOf(s.indices)];
+  const [of, on, elements] = [used.get(s.buffer.id), constantLanes(mask), elementsOf(s.indices)];
   return of !== undefined && on !== undefined && elements?.every((e, lane) => on[lane] || of[e] === 0) === true;
 }
 
@@ -54,7 +54,7 @@ function usedElements(root: Stmt): Used {
     const of = used.get(buffer.id);
     if (!of) return;
     const elements = elementsOf(indices);
-    const on = predicate && lanesOn(predicate);
+    const on = predicate && constantLanes(predicate);
     if (!elements) of.fill(1);
     else for (const [lane, e] of elements.entries()) if (e in of && (!on || on[lane])) of[e] = 1;
   };
@@ -70,11 +70,5 @@ function usedElements(root: Stmt): Used {
   return used;
 }
 /** The elements that the lanes of an index of a flat buffer name; undefined where the index is not constant. */
-function elementsOf([at, ...more]: readonly Expr[]): readonly number[] | undefined {
-  return at && more.length === 0 && isConstant(at) ? evaluateVector(at, new Map()).map(Number) : undefined;
-}
-/** Whether a lane is on, for a mask of constants alone. */
-function lanesOn(predicate: Expr): readonly boolean[] | undefined {
-  return isConstant(predicate) ? evaluateVector(predicate, new Map()).map((v) => Number(v) !== 0) : undefined;
-}
-const isConstant = (e: Expr): boolean => !some(e, (n) => n.kind === "var" || n.kind === "load" || n.kind === "call");
+const elementsOf = ([at, ...more]: readonly Expr[]): readonly number[] | undefined =>
+  at && more.length === 0 ? constantLanes(at) : undefined;
