@@ -83,3 +83,6 @@ export interface FusedGraph {
   readonly graph: Graph;
   readonly groups: readonly Group[];
 }
+
+/** The domain of operators that only passes and expansions make. */
+export const ownDomain = "tilewright";

@@ -7,15 +7,12 @@
  * may go through the keys tile by tile. This changes how results round, so it does not run under strict math.
  */
 import { attributesOf, GraphBuilder, staticDims, valueOf } from "../../ir/graph/build.ts";
-import type { FusedGraph, Graph, Group, Node } from "../../ir/graph/graph.ts";
+import { type FusedGraph, type Graph, type Group, type Node, ownDomain } from "../../ir/graph/graph.ts";
 import type { ValueId } from "../../ir/support/ids.ts";
 import { type AttentionShape, keysAtATime } from "../schedule/library/attention-plan.ts";
 import type { Machine } from "../schedule/library/plan.ts";
 import { matmulShapeOf } from "./contraction-shapes.ts";
 import { relayoutNode } from "./rewriting.ts";
-
-/** The domain of operators that only passes make. */
-const ownDomain = "tilewright";
 
 /** Merges the groups of each attention that `machine` computes faster as one kernel. */
 export function fuseAttention(fused: FusedGraph, machine: Machine): FusedGraph {

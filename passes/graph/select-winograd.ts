@@ -4,14 +4,11 @@
  * that tests hold below 5e-5 of the largest output, so it does not run under strict math.
  */
 import { attributesOf, GraphBuilder, valueOf } from "../../ir/graph/build.ts";
-import type { Graph, Node } from "../../ir/graph/graph.ts";
+import { type Graph, type Node, ownDomain } from "../../ir/graph/graph.ts";
 import { tensorValue } from "../../ir/graph/tensor-value.ts";
 import type { Machine } from "../schedule/library/plan.ts";
 import { type ConvShape, convShapeOf } from "./contraction-shapes.ts";
 import { alphaOf, tileSizes, transformWeights, type WinogradAxis } from "./winograd-transforms.ts";
-
-/** The domain of operators that only passes make. */
-const ownDomain = "tilewright";
 
 /** `threads` share the computation, but not the memory that weights come from. */
 export function selectWinograd(graph: Graph, machine: Machine, threads = 1): Graph {

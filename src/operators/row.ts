@@ -11,6 +11,8 @@ import type { ComputeBuilder, Tensor } from "../../ir/loop/compute.ts";
 import type { MathPolicy } from "../../ir/loop/program.ts";
 import type { ValueId } from "../../ir/support/ids.ts";
 
+export { ownDomain } from "../../ir/graph/graph.ts";
+
 /** An element type with a static shape. */
 export interface StaticType {
   readonly dtype: ScalarType;
@@ -76,9 +78,6 @@ export interface ExpandContext extends NodeContext {
  * takes an element-wise epilogue. `opaque`: stands alone.
  */
 export type FusionPattern = "elementwise" | "injective" | "reduction" | "contraction" | "opaque";
-
-/** The domain of operators that only expansions of rows make. */
-export const ownDomain = "tilewright";
 
 export interface OperatorRow {
   readonly op: string;
