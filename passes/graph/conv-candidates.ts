@@ -224,6 +224,11 @@ const depthwiseWeightLayout = (lanes: number): Layout => ({
     { axis: 0, divisor: 1, modulus: lanes },
   ],
 });
+/** How the weights of an ordinary convolution lie whose result lies in the blocks that fit its channels. */
+export const nativeWeightLayout = (s: ConvShape, machine: Machine): Layout => {
+  const m = withLanes(machine, channelLanes(machine, s.outputChannels));
+  return denseWeightLayout(s, m, convTile(s, m));
+};
 /** Packed weights: `[oc tile][ic outer][kh][kw][ic inner][oc in tile]`. */
 function denseWeightLayout(c: ConvShape, m: Machine, { vectors }: RegisterTile): Layout {
   const tile = vectors * m.lanes;

@@ -6,6 +6,8 @@ import type { ValueId } from "../../ir/support/ids.ts";
 import { channelLanes, type Machine, withLanes } from "../schedule/library/plan.ts";
 import { alignedReadings } from "./aligned-readings.ts";
 import { concatAxis, keepsBlocks } from "./concat-lanes.ts";
+import { convShapeOf } from "./contraction-shapes.ts";
+import { nativeWeightLayout } from "./conv-candidates.ts";
 import {
   blockLanes,
   type Candidate,
@@ -88,15 +90,24 @@ function elementwiseCandidates(c: CandidateContext, g: Group): Candidate[] {
   const widths = new Set(whole.flatMap((v) => c.offered(v).flatMap((l) => blockLanes(l) ?? [])));
   // Maps in blocks of different widths meet in what fits the channels.
   const meeting = widths.size > 1 ? [channelBlocked(4, channelLanes(machine, dims[1]!))] : [];
-  const wished = feedsConvolution(c, g.outputs[0]!) ? [channelBlocked(4, channelLanes(machine, dims[1]!))] : [];
+  const wished = wishesOfConvolutions(c, g.outputs[0]!);
   const layouts = distinctLayouts([...meeting, ...whole.flatMap(c.offered), ...wished, plainLayout(dims.length)]);
   return layouts.map((layout) => {
     const bytes = (whole.length + 1) * layoutBytes({ dtype: "float32", dims }, layout);
     return inLayout(c, g, layout, { cycles: streamCycles(machine, bytes) });
   });
 }
-const feedsConvolution = (c: CandidateContext, v: ValueId): boolean =>
-  staticDims(c.graph, v).length === 4 && c.readers(v).some((n) => n.op.endsWith("Conv") && n.inputs[0] === v);
+/** The layouts in which the convolutions that read a value as a map or as weights want it. */
+function wishesOfConvolutions({ graph, machine, readers }: CandidateContext, v: ValueId): Layout[] {
+  const dims = staticDims(graph, v);
+  if (dims.length !== 4) return [];
+  const asMap = readers(v).some((n) => n.op.endsWith("Conv") && n.inputs[0] === v);
+  const asWeights = readers(v).flatMap((n) => {
+    const s = n.inputs[1] === v ? convShapeOf(graph, n) : undefined;
+    return s?.group === 1 ? [nativeWeightLayout(s, machine)] : [];
+  });
+  return [...(asMap ? [channelBlocked(4, channelLanes(machine, dims[1]!))] : []), ...asWeights];
+}
 const isWhole = (graph: Graph, v: ValueId, dims: readonly number[]): boolean =>
   valueOf(graph, v).constant === undefined && staticDims(graph, v).join() === dims.join();
 

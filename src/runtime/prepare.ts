@@ -17,6 +17,7 @@ import { moveTransposes } from "../../passes/graph/move-transposes.ts";
 import { giveRows } from "../../passes/graph/one-dimensional.ts";
 import { recognizeActivations } from "../../passes/graph/recognize-activations.ts";
 import { dropDead } from "../../passes/graph/rewriting.ts";
+import { scaleWeights } from "../../passes/graph/scale-weights.ts";
 import { selectWinograd } from "../../passes/graph/select-winograd.ts";
 import { replaceTransposedConvolutions } from "../../passes/graph/transposed-convolutions.ts";
 import type { Machine } from "../../passes/schedule/library/plan.ts";
@@ -88,6 +89,7 @@ export function patternOf(n: Node): ReturnType<Parameters<typeof fuseGroups>[1]>
 /** Algorithms, groups and layouts for a target. Under strict math every convolution stays the direct one. */
 export function layOut(graph: Graph, machine: Machine, math: MathPolicy = "default", threads = 1): FusedGraph {
   if (math === "strict") return assignLayouts(fuseGroups(graph, patternOf), machine);
-  const fused = fuseGroups(selectWinograd(mergeGroups(graph, machine), machine, threads), patternOf);
+  const dense = scaleWeights(mergeGroups(graph, machine), machine);
+  const fused = fuseGroups(selectWinograd(dense, machine, threads), patternOf);
   return assignLayouts(fuseAttention(fused, machine), machine);
 }
