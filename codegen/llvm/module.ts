@@ -9,6 +9,8 @@ export interface CodegenTarget {
   readonly features: string;
   /** Bits of the widest vectors to use. */
   readonly vectorBits: number;
+  /** Whether instructions of AVX2 may be named; false if absent. */
+  readonly avx2?: boolean;
   /** Whether instructions of AVX-512F and VL may be named; false if absent. */
   readonly avx512?: boolean;
 }

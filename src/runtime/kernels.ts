@@ -87,6 +87,7 @@ export const codegenTarget = (t: Target) => ({
   cpu: t.cpu,
   features: t.features.join(","),
   vectorBits: t.vectorBits,
+  avx2: t.arch === "x86_64" && hasFeature(t, "avx2"),
   avx512: t.arch === "x86_64" && hasFeature(t, "avx512f") && hasFeature(t, "avx512vl"),
 });
 

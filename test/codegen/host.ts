@@ -1,9 +1,11 @@
 /** This machine as a target of code generation. */
+import type { CodegenTarget } from "../../codegen/llvm/module.ts";
 import { hostCpu } from "../../native/addon.ts";
 
-/** Options of LLVM and of lowering for this machine. */
-export function hostTarget(vectorBits = 512) {
+/** Options of LLVM, of lowering and of code generation for this machine, or for a processor that it can stand in for. */
+export function hostTarget(vectorBits = 512, other: Partial<CodegenTarget> = {}) {
   const cpu = hostCpu();
-  const avx512 = cpu.features.split(",").includes("+avx512f");
-  return { triple: cpu.triple, cpu: cpu.name, features: cpu.features, vectorBits, avx512 };
+  const features = cpu.features.split(",");
+  const [avx2, avx512] = [features.includes("+avx2"), features.includes("+avx512f")];
+  return { triple: cpu.triple, cpu: cpu.name, features: cpu.features, vectorBits, avx2, avx512, ...other };
 }

@@ -1,6 +1,7 @@
 /** Compiles a program for this machine, runs it, and hands back its outputs, as `runProgram` does. */
 import { describe } from "vitest";
 import { defaultPassPipeline, emitLlvm } from "../../codegen/llvm/index.ts";
+import type { CodegenTarget } from "../../codegen/llvm/module.ts";
 import { arrayTypeOf, type TypedArray } from "../../ir/graph/tensor-value.ts";
 import { entryFunction } from "../../ir/interp/run.ts";
 import type { Program } from "../../ir/loop/program.ts";
@@ -27,8 +28,8 @@ if (!addonAvailable()) console.warn("skipped: the native add-on is not built (np
 export const numbers = (a: TypedArray): number[] => Array.from(a as ArrayLike<number | bigint>, Number);
 
 /** The text of a scheduled program for this machine. */
-export const textOf = (program: Program, vectorBits = 512) =>
-  emitLlvm(lowerProgram(program, { vectorBits }), hostTarget(vectorBits));
+export const textOf = (program: Program, vectorBits = 512, other: Partial<CodegenTarget> = {}) =>
+  emitLlvm(lowerProgram(program, { vectorBits }), hostTarget(vectorBits, other));
 
 /** Assembly of a scheduled program for this machine. */
 export function assemblyOf(program: Program, vectorBits = 512): string {
@@ -41,10 +42,10 @@ export function assemblyOf(program: Program, vectorBits = 512): string {
 export function runNative(
   program: Program,
   inputs: Readonly<Record<string, TypedArray>>,
-  options: { pool?: PoolHandle; vectorBits?: number } = {},
+  options: { pool?: PoolHandle; vectorBits?: number; processor?: Partial<CodegenTarget> } = {},
 ): Record<string, TypedArray> {
-  const target = hostTarget(options.vectorBits);
-  const { text, functions } = textOf(program, options.vectorBits);
+  const target = hostTarget(options.vectorBits, options.processor);
+  const { text, functions } = textOf(program, options.vectorBits, options.processor);
   const signature = functions.find((f) => f.name === entryFunction(program).name)!;
   const jit = jitCreate([compileIr(text, { ...target, passes: defaultPassPipeline })]);
   try {

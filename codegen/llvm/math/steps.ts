@@ -23,6 +23,8 @@ export interface Steps {
   copySign(a: Value, b: Value): Value;
   /** A comparison by LLVM predicate, as `olt`. */
   test(predicate: string, a: Value, b: Value): Value;
+  /** Whether the sign bit is set, as a condition. */
+  signBit(a: Value): Value;
   select(condition: Value, a: Value, b: Value): Value;
   /** The bits as int32, and back. */
   bits(a: Value): Value;
@@ -33,16 +35,15 @@ export interface Steps {
   integer(name: string, a: Value, b: Value): Value;
   toInteger(a: Value): Value;
   fromInteger(a: Value): Value;
-  /** AVX-512's steps; undefined for other targets and lanes. */
-  readonly avx512?: Avx512Steps;
-}
-
-/** Single instructions on 16 or 8 lanes. */
-export interface Avx512Steps {
-  /** a · 2^⌊n⌋; denormal results, overflow and NaN as the mathematical product has them. */
-  scale(a: Value, n: Value): Value;
-  /** The entries of a table of 16 that the last four bits of the lanes of `index` (floats) name. */
+  /** How many entries a table in a register has; 1 where a target or vector has no instruction that looks them up. */
+  readonly tableEntries: 1 | 8 | 16;
+  /** The entries of a table of `tableEntries` that the last bits of the lanes of `index` (floats) name. */
   lookup(table: readonly number[], index: Value): Value;
+  /**
+   * a · 2^⌊n⌋ in one instruction; denormal results, overflow and NaN as the mathematical product has them. Undefined where
+   * there is none.
+   */
+  readonly scale?: (a: Value, n: Value) => Value;
 }
 
 /** Steps on float32 values with the lanes of `t`. */
@@ -59,7 +60,7 @@ export function float32Steps(ctx: FunctionContext, t: DType): Steps {
   };
   const convert = (name: string, from: string, to: string) => (a: Value) =>
     writer.pure(`${name} ${from} ${a.ref} to ${to}`);
-  const number = (value: number): Value => literal(splatLiteral("float", floatLiteral(Math.fround(value)), lanes));
+  const number = (value: number): Value => literal(splatLiteral("float", floatEntry(value), lanes));
   const steps: Steps = {
     lanes,
     number,
@@ -78,6 +79,7 @@ export function float32Steps(ctx: FunctionContext, t: DType): Steps {
         [float, b],
       ]),
     test: (predicate, a, b) => writer.pure(`fcmp ${predicate} ${float} ${a.ref}, ${b.ref}`),
+    signBit: (a) => writer.pure(`icmp slt ${word} ${steps.bits(a).ref}, ${steps.whole(0).ref}`),
     select: (c, a, b) => writer.pure(`select ${mask} ${c.ref}, ${float} ${a.ref}, ${float} ${b.ref}`),
     bits: convert("bitcast", float, word),
     fromBits: convert("bitcast", word, float),
@@ -85,35 +87,58 @@ export function float32Steps(ctx: FunctionContext, t: DType): Steps {
     integer: (name, a, b) => writer.pure(`${name} ${word} ${a.ref}, ${b.ref}`),
     toInteger: convert("fptosi", float, word),
     fromInteger: convert("sitofp", word, float),
-    ...(ctx.module.target.avx512 && (lanes === 16 || lanes === 8) ? { avx512: avx512Steps(ctx, lanes) } : {}),
+    ...registerTables(ctx, lanes),
   };
   return steps;
 }
 
-function avx512Steps({ module, writer }: FunctionContext, lanes: 16 | 8): Avx512Steps {
+type TableSteps = Pick<Steps, "tableEntries" | "lookup" | "scale">;
+
+/** Tables of as many entries as the target's permutations of registers choose from. */
+function registerTables(ctx: FunctionContext, lanes: number): TableSteps {
+  const { avx2, avx512 } = ctx.module.target;
+  if (avx512 && (lanes === 16 || lanes === 8)) return avx512Tables(ctx, lanes);
+  if (avx2 && lanes === 8) return avx2Tables(ctx);
+  return { tableEntries: 1, lookup: ([only]) => literal(splatLiteral("float", floatEntry(only!), lanes)) };
+}
+const floatEntry = (value: number): string => floatLiteral(Math.fround(value));
+const floatVector = (values: readonly number[]): string =>
+  `<${values.length} x float> <${values.map((v) => `float ${floatEntry(v)}`).join(", ")}>`;
+
+function avx2Tables({ module, writer }: FunctionContext): TableSteps {
+  const [floats, words] = ["<8 x float>", "<8 x i32>"];
+  return {
+    tableEntries: 8,
+    lookup: (table, index) => {
+      const bits = writer.pure(`bitcast ${floats} ${index.ref} to ${words}`);
+      const callee = module.declare("llvm.x86.avx2.permps", floats, [floats, words]);
+      return writer.pure(`call ${floats} ${callee}(${floatVector(table)}, ${words} ${bits.ref})`);
+    },
+  };
+}
+
+function avx512Tables({ module, writer }: FunctionContext, lanes: 16 | 8): TableSteps {
   const [floats, words] = [`<${lanes} x float>`, `<${lanes} x i32>`];
   const mask = lanes === 16 ? "i16" : "i8";
   // Only the instruction on whole registers has a rounding mode, of which 4 is the current one.
   const [rounding, modes] = lanes === 16 ? [", i32 4", ["i32"]] : ["", []];
   return {
+    tableEntries: 16,
+    lookup: (table, index) => {
+      const bits = writer.pure(`bitcast ${floats} ${index.ref} to ${words}`);
+      if (lanes === 16) {
+        const callee = module.declare("llvm.x86.avx512.permvar.sf.512", floats, [floats, words]);
+        return writer.pure(`call ${floats} ${callee}(${floatVector(table)}, ${words} ${bits.ref})`);
+      }
+      const callee = module.declare("llvm.x86.avx512.vpermi2var.ps.256", floats, [floats, words, floats]);
+      const [low, high] = [floatVector(table.slice(0, 8)), floatVector(table.slice(8))];
+      return writer.pure(`call ${floats} ${callee}(${low}, ${words} ${bits.ref}, ${high})`);
+    },
     scale: (a, n) => {
       const name = `llvm.x86.avx512.mask.scalef.ps.${32 * lanes}`;
       const callee = module.declare(name, floats, [floats, floats, floats, mask, ...modes]);
       const operands = `${floats} ${a.ref}, ${floats} ${n.ref}, ${floats} zeroinitializer, ${mask} -1${rounding}`;
       return writer.pure(`call ${floats} ${callee}(${operands})`);
-    },
-    lookup: (table, index) => {
-      const bits = writer.pure(`bitcast ${floats} ${index.ref} to ${words}`);
-      const part = (from: number): string => {
-        const entries = table.slice(from, from + lanes).map((v) => `float ${floatLiteral(Math.fround(v))}`);
-        return `${floats} <${entries.join(", ")}>`;
-      };
-      if (lanes === 16) {
-        const callee = module.declare("llvm.x86.avx512.permvar.sf.512", floats, [floats, words]);
-        return writer.pure(`call ${floats} ${callee}(${part(0)}, ${words} ${bits.ref})`);
-      }
-      const callee = module.declare("llvm.x86.avx512.vpermi2var.ps.256", floats, [floats, words, floats]);
-      return writer.pure(`call ${floats} ${callee}(${part(0)}, ${words} ${bits.ref}, ${part(8)})`);
     },
   };
 }
