@@ -142,12 +142,13 @@ const foldArgs = (block: BlockRef, buffer: string, dim: number, factor: number):
   dim,
   factor,
 });
-const prefetchArgs = (block: BlockRef, buffer: string, loop: LoopRef, distance: number): PrefetchArgs => ({
-  block,
-  buffer,
-  loop,
-  distance,
-});
+const prefetchArgs = (
+  block: BlockRef,
+  buffer: string,
+  loop: LoopRef,
+  distance: number,
+  ahead?: LoopRef | null,
+): PrefetchArgs => (ahead ? { block, buffer, loop, distance, ahead } : { block, buffer, loop, distance });
 const sampleTileArgs = (loop: LoopRef, n: number, maxInner: number, decision: readonly number[]): SampleTileArgs => ({
   loop,
   n,
@@ -217,7 +218,13 @@ export const primitives = {
     dim: "integer",
     factor: "integer",
   }),
-  prefetch: stays(prefetch, prefetchArgs, { block: "block", buffer: "string", loop: "loop", distance: "integer" }),
+  prefetch: stays(prefetch, prefetchArgs, {
+    block: "block",
+    buffer: "string",
+    loop: "loop",
+    distance: "integer",
+    ahead: "loop?",
+  }),
   nontemporal: stays(nontemporal, blockArg, blockShape),
   sampleTile: stays(sampleTile, sampleTileArgs, {
     loop: "loop",

@@ -1,4 +1,6 @@
 /** Steps that several recipes share. */
+import { constantValue } from "../../../ir/expr/build.ts";
+import type { Buffer } from "../../../ir/expr/expr.ts";
 import type { BlockRef, LoopRef } from "../primitive.ts";
 import type { Schedule } from "../schedule.ts";
 import { findBlock } from "../tree.ts";
@@ -27,6 +29,28 @@ export function parallelOuter(s: Schedule, loops: readonly LoopRef[], threads: n
   if (iterations < 2 || iterations * work < worthForking) return;
   const fused = loops.length > 1 ? s.fuse(...loops) : loops[0]!;
   s.parallel(fused);
+}
+
+/** How often a panel is read at least so that fetching the next one meanwhile is worth an instruction a line. */
+const fewestReadings = 4;
+/**
+ * Fetches the panel of weights that the next iteration of `panels` reads while this one is read again and again. Weights
+ * are read once a run and come from beyond the second cache: the first reading of each panel would wait for all of it, and
+ * the later ones for nothing. `steps` is the outermost loop of the reduction.
+ */
+export function prefetchPanels(
+  s: Schedule,
+  block: BlockRef,
+  weights: Buffer,
+  { steps, panels, machine }: { readonly steps: LoopRef; readonly panels: LoopRef; readonly machine: Machine },
+): void {
+  const bytes = weights.shape.reduce((product, n) => product * (constantValue(n) ?? 1), 4);
+  const around = s.loops(block).map((l) => l.id);
+  const between = s.loops(block).slice(around.indexOf(panels.id) + 1, around.indexOf(steps.id));
+  const readings = between.reduce((product, l) => product * (s.extent(l) ?? 1), 1);
+  if (bytes <= machine.l1Bytes || readings < fewestReadings || (s.extent(panels) ?? 1) < 2) return;
+  const args = { block, buffer: weights.name, loop: steps, distance: 1, ahead: panels };
+  if (s.probe("prefetch", args) === undefined) s.prefetch(block, weights.name, steps, 1, panels);
 }
 
 /** Vectorizes the zeroing of halos. */

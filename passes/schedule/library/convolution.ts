@@ -5,12 +5,13 @@
  * (channels, window, unrolled channels).
  */
 import { constantValue } from "../../../ir/expr/build.ts";
+import type { Buffer } from "../../../ir/expr/expr.ts";
 import type { Block } from "../../../ir/loop/program.ts";
 import type { BlockRef, LoopRef } from "../primitive.ts";
 import type { LoopCursor } from "../query.ts";
 import type { Schedule } from "../schedule.ts";
 import { findBlock, loopRef } from "../tree.ts";
-import { copyOut, parallelOuter, splitPoints, vectorizeHalos } from "./common.ts";
+import { copyOut, parallelOuter, prefetchPanels, splitPoints, vectorizeHalos } from "./common.ts";
 import { bestPoints, largestDivisor, type Machine, unrolledChannels, withLanes } from "./plan.ts";
 import type { Recipe, RecipeContext } from "./recipe.ts";
 import { isParam, loopOfAxis, stagesOf } from "./structure.ts";
@@ -49,7 +50,8 @@ function schedule(s: Schedule, { machine: whole, threads }: RecipeContext): void
   const outer = [n, ...strips.slice(0, -1), coTile, strips.at(-1)!];
   s.reorder(...outer, wTile, coBlock, wPoint, ci);
   s.computeAt(conv, wTile);
-  scheduleAccumulation(s, conv, facts, outer.length + 1);
+  const steps = scheduleAccumulation(s, conv, facts, outer.length + 1);
+  if (steps && facts.weights) prefetchPanels(s, conv, facts.weights, { steps, panels: coTile, machine });
   s.vectorize(ci);
   s.unroll(wPoint);
   s.unroll(coBlock);
@@ -81,6 +83,8 @@ interface ConvFacts {
   readonly dense: boolean;
   readonly vectors: number;
   readonly channelUnroll: number;
+  /** Packed weights, where there are any. */
+  readonly weights: Buffer | undefined;
   readonly problem: { readonly depth: number; readonly outputBytes: number };
 }
 function convFacts(b: Block, m: Machine): ConvFacts {
@@ -94,13 +98,14 @@ function convFacts(b: Block, m: Machine): ConvFacts {
   return {
     dense,
     vectors,
+    weights,
     channelUnroll: dense ? unrolledChannels(reductions[0]!, m.lanes) : 1,
     problem: { depth, outputBytes },
   };
 }
 
-/** Inside a tile: reductions outermost, the tile unrolled into registers within. */
-function scheduleAccumulation(s: Schedule, conv: BlockRef, facts: ConvFacts, outer: number): void {
+/** Inside a tile: reductions outermost, the tile unrolled into registers within. Gives the outermost loop of the reduction. */
+function scheduleAccumulation(s: Schedule, conv: BlockRef, facts: ConvFacts, outer: number): LoopRef | undefined {
   const block = findBlock(s.program, conv.id)!;
   const axes = block.iterVars.map((v, i) => ({ kind: v.kind, loop: loopOfAxis(s.program, block, i) }));
   const inner = s.loops(conv).slice(outer);
@@ -114,13 +119,15 @@ function scheduleAccumulation(s: Schedule, conv: BlockRef, facts: ConvFacts, out
   // Channel blocks innermost: each broadcast pixel serves all of them and is dead afterwards.
   const blocks = axes[1]!.loop?.var.id;
   const tile = [...spatial.slice(0, -1)].sort((a, b) => Number(a.id === blocks) - Number(b.id === blocks));
-  const dense = facts.channelUnroll > 1 && reductions.length === 3;
+  const dense = facts.channelUnroll > 1 && facts.dense;
+  let outermost = reductions[0];
   if (dense) {
     const [icOuter, icInner] = s.split(reductions[0]!, { factor: facts.channelUnroll, tail: "exact" });
     s.reorder(icOuter, ...reductions.slice(1), icInner, ...tile, ...lane);
     s.decomposeReduction(conv, icOuter);
     s.unroll(icInner);
     s.annotate(icInner, "schedule_barrier", true);
+    outermost = icOuter;
   } else {
     const nest = [...reductions, ...tile, ...lane];
     if (nest.length > 1) s.reorder(...nest);
@@ -133,6 +140,7 @@ function scheduleAccumulation(s: Schedule, conv: BlockRef, facts: ConvFacts, out
   }
   unrollTile(s, conv, tile, lane, outer);
   s.setScope(conv, block.writes[0]!.buffer.name, "register");
+  return outermost;
 }
 /** Unrolls the tile loops and vectorizes the lane loop of the accumulation and of its initialisation. */
 function unrollTile(

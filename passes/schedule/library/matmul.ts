@@ -9,7 +9,7 @@ import type { BufferId } from "../../../ir/support/ids.ts";
 import type { BlockRef, LoopRef } from "../primitive.ts";
 import type { Schedule } from "../schedule.ts";
 import { findBlock, loopRef } from "../tree.ts";
-import { copyOut, parallelOuter, splitPoints } from "./common.ts";
+import { copyOut, parallelOuter, prefetchPanels, splitPoints } from "./common.ts";
 import { accessesInLoops } from "./contiguous.ts";
 import { matmul as scheduleProduct } from "./contraction.ts";
 import { bestPoints, chooseRegisterTile, largestDivisor, type Machine } from "./plan.ts";
@@ -48,7 +48,8 @@ function schedule(s: Schedule, { machine, threads }: RecipeContext): void {
   const [columnBlock, lane] = splitColumns(s, inTile, lanes);
   s.reorder(...batch, columnTile, rowTile, rowPoint, columnBlock, lane);
   s.computeAt(matmul, rowTile);
-  scheduleAccumulation(s, matmul, batch.length + 2, tile.depth);
+  const steps = scheduleAccumulation(s, matmul, batch.length + 2, tile.depth);
+  if (steps && tile.panels) prefetchPanels(s, matmul, tile.panels, { steps, panels: columnTile, machine });
   s.vectorize(lane);
   s.unroll(columnBlock);
   s.unroll(rowPoint);
@@ -85,12 +86,13 @@ function tileOf(b: Block, m: Machine, rows: number, columns: number) {
   )?.buffer;
   if (!packed) return { ...chooseRegisterTile(m, problem), depth };
   const vectors = constantValue(packed.shape[2]!)! / m.lanes;
-  return { points: bestPoints(m, problem, vectors), vectors, depth };
+  return { points: bestPoints(m, problem, vectors), vectors, depth, panels: packed };
 }
 const isPackedPanel = (shape: readonly number[], depth: number, lanes: number): boolean =>
   shape.length === 3 && shape[1] === depth && shape[2]! % lanes === 0;
 
-export function scheduleAccumulation(s: Schedule, matmul: BlockRef, outer: number, depth: number): void {
+/** Gives the outermost loop of the reduction; undefined at a depth of 1. */
+export function scheduleAccumulation(s: Schedule, matmul: BlockRef, outer: number, depth: number): LoopRef | undefined {
   const block = findBlock(s.program, matmul.id)!;
   const inner = new Set(
     s
@@ -121,4 +123,5 @@ export function scheduleAccumulation(s: Schedule, matmul: BlockRef, outer: numbe
   for (const l of initLoops.slice(0, -1)) s.unroll(l);
   if (init) s.vectorize(initLoops.at(-1)!);
   s.setScope(matmul, block.writes[0]!.buffer.name, "register");
+  return top;
 }

@@ -41,6 +41,15 @@ describe("before ⇒ after", () => {
     },
     storageFold: { program: parseProgram(rows(8)), steps: (s) => s.storageFold(s.block("B"), "B", 0, 4) },
     prefetch: { program: scale(8, 40), steps: (s) => s.prefetch(s.block("B"), "A", s.loop("i"), 2) },
+    "prefetch ahead of an outer loop": {
+      program: matmul(8, 40, 40),
+      steps: (s) => {
+        const [panels] = s.split(s.loop("j"), { factor: 20, tail: "exact" });
+        const [steps] = s.split(s.loop("k"), { factor: 4, tail: "exact" });
+        s.reorder(panels, s.loop("i"), steps);
+        s.prefetch(s.block("C"), "B", steps, 1, panels);
+      },
+    },
     nontemporal: { program: scale(8, 8), steps: (s) => s.nontemporal(s.block("B")) },
   };
   for (const [name, c] of Object.entries(cases))
@@ -83,6 +92,16 @@ describe("values stay", () => {
       s.prefetch(s.block("C"), "A", s.loop("i"), 3);
       s.prefetch(s.block("C"), "B", s.loop("k"), 1);
       s.parallel(s.loop("i"));
+      keepsValues(program, s, n);
+    });
+    test(`prefetched panels of ${n}`, () => {
+      const program = matmul(n, 3 * n, n);
+      const s = new Schedule(program);
+      const [panels] = s.split(s.loop("j"), { factor: n, tail: "exact" });
+      s.reorder(panels, s.loop("i"), s.loop("k"));
+      s.prefetch(s.block("C"), "B", s.loop("k"), 1, panels);
+      s.prefetch(s.block("C"), "A", s.loop("k"), 2, panels);
+      s.parallel(panels);
       keepsValues(program, s, n);
     });
     test(`storage of ${n} in and out`, () => {

@@ -240,7 +240,11 @@ export const proposers: Proposers = {
   prefetch: (r, s) => {
     const found = bufferOf(r, s, "reads", () => true);
     const loop = found && mostly(r, found.place.loops, (l) => l.loopKind !== "vectorized");
-    return loop && { block: found.block, buffer: found.buffer, loop: loopRef(loop), distance: r.int(1, 4) };
+    if (!loop) return undefined;
+    const outside = found.place.loops.slice(0, found.place.loops.indexOf(loop));
+    const ahead = r.int(0, 1) ? mostly(r, outside, () => true) : undefined;
+    const args = { block: found.block, buffer: found.buffer, loop: loopRef(loop), distance: r.int(1, 4) };
+    return ahead ? { ...args, ahead: loopRef(ahead) } : args;
   },
   nontemporal: (r, s) => {
     const found = someBlock(r, s, isPure);

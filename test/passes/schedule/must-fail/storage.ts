@@ -148,6 +148,11 @@ Object.assign(fixtures, {
     steps: (s) => s.prefetch(s.block("B"), "A", s.loopAt("C", 0), 1),
     at: "i0",
   },
+  "prefetch/ahead-around-loop": {
+    program: () => scale(8, 8),
+    steps: (s) => s.prefetch(s.block("B"), "A", s.loop("i"), 1, s.loop("j")),
+    at: "i",
+  },
   "prefetch/positive-distance": {
     program: () => scale(8, 8),
     steps: (s) => s.prefetch(s.block("B"), "A", s.loop("i"), 0),
