@@ -1,50 +1,76 @@
-// Bundles the package's doors and its command line to dist/bundle. Loading 300 modules one by one takes Node five times as
-// long as loading a few large ones, and that is most of the time of a program's second start; so the doors share no
-// pieces with the command line either, whose verbs would cut them into many. tsc's modules stay beside them: types belong
-// to them, and benchmarks look into single modules.
+// Bundles all our code into one script, dist/bundle/tilewright.cjs, and writes the files of the doors, which load it with
+// what V8 compiled of it before (src/load.ts). Loading 300 modules one by one takes Node five times as long, and compiling
+// them was most of the time of a program's second start. tsc's modules stay beside it: types belong to them, and
+// benchmarks look into single modules.
 import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { dirname, join, relative } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { build } from "esbuild";
+import { lazyModules } from "./lazy-modules.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const out = join(root, "dist", "bundle");
 
 const doors = { index: "src/index.ts", onnxruntime: "src/onnxruntime.ts", passes: "src/passes.ts" };
+const commandLine = "src/cli/main.ts";
+
+/** A module of ours as tsc compiled it; a module of a package as it is. */
+const builtPath = (path) =>
+  path.endsWith(".ts") ? join(root, "dist", relative(root, path).replace(/\.ts$/, ".js")) : path;
+
 const options = {
   absWorkingDir: root,
-  outdir: out,
   bundle: true,
-  splitting: true,
   // It loads its own compiler from the files beside it.
   external: ["jiti"],
-  format: "esm",
+  format: "cjs",
   platform: "node",
   target: "node20",
-  // Names stay: stacks and printed passes show them.
-  minifyWhitespace: true,
-  minifySyntax: true,
-  keepNames: false,
+  // Lines and names stay as they are: stacks and printed passes show them.
   sourcemap: "linked",
   sourcesContent: false,
   legalComments: "none",
   metafile: true,
   logLevel: "warning",
-  define: { TILEWRIGHT_CODE_VERSION: JSON.stringify(codeVersion()) },
-  // CommonJS packages within ask for Node's own modules.
-  banner: {
-    js: 'import{createRequire as __createRequire}from"node:module";const require=__createRequire(import.meta.url);',
-  },
+  define: { TILEWRIGHT_CODE_VERSION: JSON.stringify(codeVersion()), "import.meta.url": "bundleUrl" },
+  plugins: [lazyModules(/^(node:|@bufbuild\/|pngjs$|jpeg-js$|\.\/onnx_pb\.ts$)/, builtPath)],
 };
 
 rmSync(out, { recursive: true, force: true });
-const bundles = [
-  await build({ ...options, entryPoints: doors }),
-  await build({ ...options, entryPoints: { cli: "src/cli/main.ts" } }),
-];
+const bundles = await Promise.all([
+  build({
+    ...options,
+    stdin: { contents: doorsModule({ ...doors, cli: commandLine }), resolveDir: root },
+    outfile: join(out, "tilewright.cjs"),
+    banner: { js: 'const bundleUrl = require("node:url").pathToFileURL(__filename).href;' },
+  }),
+  build({ ...options, entryPoints: ["src/load.ts"], outfile: join(out, "load.cjs") }),
+]);
+for (const [name, source] of Object.entries(doors))
+  writeFileSync(join(out, `${name}.js`), await doorFile(name, source));
+writeFileSync(join(out, "cli.js"), `#!/usr/bin/env node\n${loadDoor("cli")}`);
 const inputs = bundles.flatMap(({ metafile }) => Object.keys(metafile.inputs));
 writeFileSync(join(out, "LICENSES.txt"), licenses(inputs));
+
+/** A module that evaluates each door when it is asked for. */
+function doorsModule(sources) {
+  const entries = Object.entries(sources).map(([name, path]) => `${name}: () => require("./${path}")`);
+  return `module.exports = { ${entries.join(", ")} };`;
+}
+
+/** A door as an ES module, with the exports that its source has. */
+async function doorFile(name, source) {
+  const exports = Object.keys(await import(pathToFileURL(builtPath(join(root, source))).href));
+  const names = exports.filter((key) => key !== "default");
+  const defaultExport = exports.includes("default") ? "export default door.default;\n" : "";
+  return `${loadDoor(name, "const door = ")}export const { ${names.join(", ")} } = door;\n${defaultExport}`;
+}
+
+function loadDoor(name, receiver = "") {
+  const load = `createRequire(import.meta.url)("./load.cjs").door("${name}")`;
+  return `import { createRequire } from "node:module";\n${receiver}${load};\n`;
+}
 
 /** What cache keys name our own code by: a hash of all of it. */
 function codeVersion() {

@@ -9,4 +9,7 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (error.code === "EPIPE") process.exit(0);
   throw error;
 });
-process.exitCode = await runCommandLine(process.argv.slice(2));
+// A script of CommonJS, as the bundle is, cannot wait.
+runCommandLine(process.argv.slice(2)).then((status) => {
+  process.exitCode = status;
+});

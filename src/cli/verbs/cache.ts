@@ -15,7 +15,7 @@ export function cache(action: (typeof cacheActions)[number], terminal: Terminal)
   const document = action === "clear" ? { folder, deleted: entries, freedBytes: bytes } : { folder, entries, bytes };
   terminal.result(document, () => {
     if (folder === undefined) return "the cache is off";
-    const what = `${entries} kernels and networks, ${byteText(bytes)}`;
+    const what = `${entries} entries (kernels, networks, code of our own), ${byteText(bytes)}`;
     return action === "clear" ? `deleted ${what} from ${folder}` : `${folder}: ${what}`;
   });
   return 0;
