@@ -252,7 +252,13 @@ function buildAddon(llvm) {
 // ---------------------------------------------------------------- TypeScript
 
 function compileTypeScript() {
-  const configs = ["tsconfig.json", "tsconfig.build.json", "package.json", "scripts/bundle.mjs", "scripts/lazy-modules.mjs"];
+  const configs = [
+    "tsconfig.json",
+    "tsconfig.build.json",
+    "package.json",
+    "scripts/bundle.mjs",
+    "scripts/lazy-modules.mjs",
+  ];
   const sources = ["ir", "passes", "codegen", "native", "src", ...configs];
   const stamp = join(root, "dist", ".stamp");
   const want = hashOf(sources);

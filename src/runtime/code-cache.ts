@@ -19,8 +19,7 @@ export interface LoadedScript {
 export function runScript(path: string, cache: Pick<ObjectCache, "get" | "put">): LoadedScript {
   const key = keyOf(path);
   const cachedData = cache.get(key);
-  const source = `(function (exports, require, module, __filename) {${readFileSync(path, "latin1")}\n})`;
-  const script = new Script(source, { filename: path, cachedData });
+  const script = new Script(functionOf(path), { filename: path, cachedData });
   const module = { exports: {} };
   script.runInThisContext()(module.exports, createRequire(path), module, path);
   return {
@@ -29,6 +28,12 @@ export function runScript(path: string, cache: Pick<ObjectCache, "get" | "put">)
       if (cachedData === undefined || script.cachedDataRejected) cache.put(key, script.createCachedData());
     },
   };
+}
+
+/** The text of a function around the script, put together as bytes: V8 would keep the parts of joined strings. */
+function functionOf(path: string): string {
+  const parts = ["(function (exports, require, module, __filename) {", "\n})"].map((text) => Buffer.from(text));
+  return Buffer.concat([parts[0]!, readFileSync(path), parts[1]!]).toString("latin1");
 }
 
 /** Of the file as it stands: V8 compares only the length of the source. */
