@@ -27,6 +27,10 @@ EnvironmentState &environment(napi_env env);
 
 // Registers LLVM's targets, once per process.
 void initializeLlvm();
+// Gives back, once, the pages of our code and constants that are in memory: LLVM's 450 static constructors touch pages
+// all over them, and the kernel maps those around, 20 MB that are not needed again. What is needed comes again from
+// the page cache.
+void releaseCodePages();
 // Takes ownership of an LLVM-C message.
 std::string takeMessage(char *message);
 

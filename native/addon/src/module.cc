@@ -28,6 +28,7 @@ static void cleanUp(void *argument) {
 }
 
 static void init(napi_env env, napi_value exports) {
+  releaseCodePages();
   EnvironmentState *state = new EnvironmentState;
   check(env, napi_set_instance_data(
                  env, state, [](napi_env, void *data, void *) { delete static_cast<EnvironmentState *>(data); },
