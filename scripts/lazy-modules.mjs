@@ -14,17 +14,18 @@ export function lazyModules(filter, builtPath) {
   return {
     name: "lazy-modules",
     setup(build) {
-      build.onResolve({ filter }, async ({ path, importer, resolveDir, kind, pluginData, ...rest }) => {
-        const real = pluginData === namespace || rest.namespace === namespace;
-        if (real || importer.includes("node_modules")) return undefined;
-        const target = isBuiltin(path)
-          ? path
-          : (await build.resolve(path, { importer, resolveDir, kind, pluginData: namespace })).path;
-        return { path: target, namespace };
+      const { absWorkingDir } = build.initialOptions;
+      build.onResolve({ filter }, async ({ path, importer, resolveDir, kind, pluginData, ...from }) => {
+        // The module itself: asked for by us just below, or by what stands in front of it.
+        if (pluginData === namespace || from.namespace === namespace) return undefined;
+        if (importer.includes("node_modules")) return undefined;
+        if (isBuiltin(path)) return { path, namespace };
+        const resolved = await build.resolve(path, { importer, resolveDir, kind, pluginData: namespace });
+        return resolved.errors.length > 0 ? { errors: resolved.errors } : { path: resolved.path, namespace };
       });
       build.onLoad({ filter: /./, namespace }, async ({ path }) => ({
         contents: lazyModule(path, await exportNames(path, builtPath)),
-        resolveDir: process.cwd(),
+        resolveDir: absWorkingDir,
       }));
     },
   };

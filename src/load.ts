@@ -1,4 +1,7 @@
-/** What the files of the doors in dist/bundle load: the one script with all our code, evaluated door by door. */
+/**
+ * What the files of the doors in dist/bundle load: the one script with all our code, evaluated door by door. Bundled to
+ * CommonJS, which Node evaluates without listing the exports of its own modules first.
+ */
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { UsageError } from "../ir/support/errors.ts";

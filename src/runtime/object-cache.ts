@@ -136,7 +136,7 @@ export class ObjectCache {
     }
     this.#damaged++;
     this.#misses++;
-    rmSync(path, { force: true });
+    remove(path);
     return undefined;
   }
 
@@ -165,7 +165,7 @@ export class ObjectCache {
     } finally {
       closeSync(file);
     }
-    rmSync(path, { force: true });
+    remove(path);
     return undefined;
   }
 
@@ -268,12 +268,22 @@ function maxBytesFromEnvironment(): number {
   return given ? Number(given) : defaultMaxBytes;
 }
 
+/** An entry that may not be read is none. */
 function openIfPresent(path: string): number | undefined {
   try {
     return openSync(path, "r");
   } catch (error) {
-    if (hasCode(error, "ENOENT")) return undefined;
+    if (hasCode(error, "ENOENT") || hasCode(error, "EACCES")) return undefined;
     throw error;
+  }
+}
+
+/** Deletes a bad entry; from a read-only cache it cannot go. */
+function remove(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch (error) {
+    if (!isReadOnly(error)) throw error;
   }
 }
 
