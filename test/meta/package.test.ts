@@ -51,6 +51,10 @@ describe.skipIf(!built)("the package", () => {
     expect(counts).toHaveLength(doors.length);
     expect(Math.min(...counts)).toBeGreaterThan(1);
   });
+  test("evaluates what only compiling needs when it is used", () => {
+    const loaded = `process.moduleLoadList.includes("NativeModule child_process")`;
+    expect(printed(`await import("tilewright"); console.log(${loaded})`)).toBe("false");
+  });
   test("is the same by import, by require, and from all its doors; another in each thread", () => {
     const script = `
       import { createRequire } from "node:module";
