@@ -16,6 +16,7 @@ export {
 export type { Target } from "../ir/target/target.ts";
 export type { Fate } from "../passes/schedule/fate.ts";
 export type { Level } from "../passes/schedule/levels.ts";
+export type { Refusal } from "../passes/schedule/library/recipe.ts";
 export type { NestPrintOptions } from "../passes/schedule/print.ts";
 export type { BlockCursor, Cursor, LoopCursor, Pattern } from "../passes/schedule/query.ts";
 export { replay, Schedule } from "../passes/schedule/schedule.ts";

@@ -1,6 +1,7 @@
 /** Kernels with what they achieve. */
 
 import { digits } from "../../ir/text/units.ts";
+import type { Refusal } from "../../passes/schedule/library/recipe.ts";
 import type { StepReport } from "../runtime/executable.ts";
 import { clip, duration, table } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
@@ -18,12 +19,14 @@ export interface KernelRow {
   readonly gigabytesPerSecond: number;
   /** Of the time of all kernels. */
   readonly share: number;
+  /** The recipes that could not schedule it; absent where none was refused. */
+  readonly refusals?: readonly Refusal[];
 }
 
 /** Rates of kernels from their times in nanoseconds. */
 export function kernelRows(steps: readonly StepReport[], times: readonly number[], peakGflops: number): KernelRow[] {
   const total = times.reduce((a, b) => a + b, 0);
-  return steps.map(({ name, symbol, flops, bytes }, step) => {
+  return steps.map(({ name, symbol, flops, bytes, refusals }, step) => {
     const ns = times[step]!;
     const per = (amount: number): number => (ns > 0 ? amount / ns : 0);
     return {
@@ -35,6 +38,7 @@ export function kernelRows(steps: readonly StepReport[], times: readonly number[
       ofPeak: per(flops) / peakGflops,
       gigabytesPerSecond: per(bytes),
       share: total > 0 ? ns / total : 0,
+      ...(refusals ? { refusals } : {}),
     };
   });
 }

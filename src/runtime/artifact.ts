@@ -229,8 +229,14 @@ const isSource = (v: unknown): boolean =>
   isFields(v) && [v.path, v.device, v.inode, v.bytes, v.modifiedNs, v.changedNs].every(isText);
 const isPort = (v: unknown): boolean =>
   isFields(v) && isText(v.name) && scalarTypes.includes(v.type as ScalarType) && listOf(isCount)(v.dims);
+const isRefusal = (v: unknown): boolean => isFields(v) && isText(v.recipe) && isText(v.reason);
 const isStep = (v: unknown): boolean =>
-  isFields(v) && isText(v.name) && isText(v.symbol) && isCount(v.flops) && isCount(v.bytes);
+  isFields(v) &&
+  isText(v.name) &&
+  isText(v.symbol) &&
+  isCount(v.flops) &&
+  isCount(v.bytes) &&
+  (v.refusals === undefined || listOf(isRefusal)(v.refusals));
 const isSite = (v: unknown): boolean =>
   isFields(v) &&
   (v.access === "load" || v.access === "store") &&

@@ -293,5 +293,6 @@ function portOf(graph: Graph, id: ValueId): Port {
   return { name: v.name, type: v.type.dtype, dims: v.type.dims as readonly number[] };
 }
 function stepReport(fused: FusedGraph, g: Group, k: Kernel): StepReport {
-  return { name: g.nodes.map((n) => n.op).join("+"), symbol: k.symbol, ...groupWork(fused, g) };
+  const refused = k.refusals.length > 0 ? { refusals: k.refusals } : {};
+  return { name: g.nodes.map((n) => n.op).join("+"), symbol: k.symbol, ...groupWork(fused, g), ...refused };
 }

@@ -4,6 +4,7 @@ import { arrayTypeOf, byteCount, type TypedArray } from "../../ir/graph/tensor-v
 import type { CheckSite } from "../../ir/loop/check-site.ts";
 import { InputError, InternalError, UsageError } from "../../ir/support/errors.ts";
 import * as native from "../../native/addon.ts";
+import type { Refusal } from "../../passes/schedule/library/recipe.ts";
 import { Tensor } from "../tensor.ts";
 import { BoundsRecord, boundsError } from "./bounds.ts";
 
@@ -22,6 +23,8 @@ export interface StepReport {
   readonly flops: number;
   /** Bytes read and written at least once. */
   readonly bytes: number;
+  /** The recipes that could not schedule it, the most special first, before a simpler one did; absent where none was refused. */
+  readonly refusals?: readonly Refusal[];
 }
 
 /** What linking needs. */

@@ -17,6 +17,7 @@ import type { Instrument } from "../../passes/core/instrument.ts";
 import { loweringPipeline, withBoundsChecks } from "../../passes/lower/index.ts";
 import { defaultSchedule } from "../../passes/schedule/library/index.ts";
 import type { Machine } from "../../passes/schedule/library/plan.ts";
+import type { Refusal } from "../../passes/schedule/library/recipe.ts";
 import type { Schedule } from "../../passes/schedule/schedule.ts";
 import { buildGroupProgram } from "../operators/build-program.ts";
 import type { Checks } from "./bounds.ts";
@@ -51,6 +52,8 @@ export interface Kernel {
   readonly workspaceBytes: number;
   /** The accesses that check their bounds. */
   readonly checks: readonly CheckSite[];
+  /** The recipes that could not schedule it before one did. */
+  readonly refusals: readonly Refusal[];
 }
 
 /** Everything that decides a group's code besides the group. */
@@ -134,13 +137,14 @@ async function compileKernel(graph: Graph, group: Group, key: string, context: K
     params: lowered.params,
     workspaceBytes: lowered.workspaceBytes,
     checks: lowered.checks,
+    refusals: lowered.refusals,
   };
   context.cache?.put(key, encodeKernel(kernel));
   return kernel;
 }
 
 /** While debugging, a recipe that breaks is an error; otherwise the next simpler recipe gives the same values. */
-function failOnRecipeBug(recipe: string, reason: string): void {
+function failOnRecipeBug({ recipe, reason }: Refusal): void {
   if (reason.startsWith("bug:")) throw new InternalError("runtime/recipe", `recipe ${recipe} broke: ${reason}`);
 }
 
@@ -154,6 +158,7 @@ export interface LoweredGroup {
   readonly params: readonly number[];
   readonly workspaceBytes: number;
   readonly checks: readonly CheckSite[];
+  readonly refusals: readonly Refusal[];
 }
 
 export function lowerGroup(
@@ -167,7 +172,11 @@ export function lowerGroup(
 ): LoweredGroup {
   const { target, machine, threads, math, instruments = [] } = context;
   const built = buildGroupProgram(graph, group, { name: symbol, math });
-  const onRefusal = instruments.length > 0 ? failOnRecipeBug : undefined;
+  const refusals: Refusal[] = [];
+  const onRefusal = (refusal: Refusal): void => {
+    if (instruments.length > 0) failOnRecipeBug(refusal);
+    refusals.push(refusal);
+  };
   const schedule =
     context.schedule === "none" ? undefined : defaultSchedule(built.program, { machine, threads, onRefusal });
   const usual = loweringPipeline(target);
@@ -192,18 +201,18 @@ export function lowerGroup(
     params,
     workspaceBytes: signature.workspaceBytes,
     checks: signature.checks,
+    refusals,
   };
 }
 
 /** Cache entry: length of a JSON header, the header, the object code. */
 function encodeKernel(k: Kernel): Uint8Array {
-  const header = new TextEncoder().encode(
-    JSON.stringify({ symbol: k.symbol, params: k.params, workspaceBytes: k.workspaceBytes, checks: k.checks }),
-  );
-  const bytes = new Uint8Array(4 + header.length + k.object.length);
+  const { object, ...rest } = k;
+  const header = new TextEncoder().encode(JSON.stringify(rest));
+  const bytes = new Uint8Array(4 + header.length + object.length);
   new DataView(bytes.buffer).setUint32(0, header.length, true);
   bytes.set(header, 4);
-  bytes.set(k.object, 4 + header.length);
+  bytes.set(object, 4 + header.length);
   return bytes;
 }
 function decodeKernel(bytes: Uint8Array): Kernel {

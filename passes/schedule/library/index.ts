@@ -50,7 +50,7 @@ export function defaultSchedule(program: Program, context: RecipeContext): Sched
         error instanceof ScheduleError
           ? `${error.code}: ${error.details.because ?? error.message}`
           : `bug: ${String(error)}`;
-      context.onRefusal?.(recipe.name, reason);
+      context.onRefusal?.({ recipe: recipe.name, reason });
     }
   }
   return new Schedule(program);

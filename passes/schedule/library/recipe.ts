@@ -7,12 +7,18 @@ export interface RecipeOptions {
   readonly machine?: Machine;
   readonly threads?: number;
 }
+/** A recipe that could not schedule a program, and why. */
+export interface Refusal {
+  readonly recipe: string;
+  /** The rule that refused a step, and because of what; after `bug:`, what broke. */
+  readonly reason: string;
+}
 /** What a recipe goes by. */
 export interface RecipeContext extends RecipeOptions {
   readonly machine: Machine;
   readonly threads: number;
   /** Hears of a recipe that refused a program, and why; the next simpler one takes over. */
-  readonly onRefusal?: (recipe: string, reason: string) => void;
+  readonly onRefusal?: (refusal: Refusal) => void;
 }
 export const contextOf = ({ machine = genericMachine, threads = 1 }: RecipeOptions): RecipeContext => ({
   machine,

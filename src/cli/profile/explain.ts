@@ -137,10 +137,15 @@ export function explanationText(profile: NetworkProfile, { colors }: Terminal): 
       ...loopLines(k),
       ...hardwareLines(k),
       ...k.remarks.map((r) => `  note: ${r}`),
+      ...refusalLines(k),
     ].join("\n"),
   );
   return [machineText(profile), ...profile.missing.map((m) => `missing: ${m}`), "", ...blocks].join("\n");
 }
+
+/** Why a kernel has a simpler schedule than the one meant for it. */
+const refusalLines = ({ refusals = [] }: Pick<ProfiledKernel, "refusals">): string[] =>
+  refusals.map((r) => `  recipe refused: ${r.recipe}, because of ${r.reason}`);
 
 /** The measured machine in one line. */
 export function machineText({ machine, model, peakGflops }: NetworkProfile): string {

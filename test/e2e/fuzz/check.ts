@@ -1,6 +1,7 @@
 /** Compiles a random graph one way, runs it several times, and compares with the reference. */
 import type { Graph } from "../../../ir/graph/graph.ts";
 import { defaultSchedule } from "../../../passes/schedule/library/index.ts";
+import type { Refusal } from "../../../passes/schedule/library/recipe.ts";
 import { writeOnnx } from "../../../src/onnx/write.ts";
 import { buildGroupProgram } from "../../../src/operators/build-program.ts";
 import { type CompileOptions, compile, kernelContext, prepareGraph } from "../../../src/runtime/compile.ts";
@@ -63,7 +64,7 @@ export function refusals(graph: Graph, options: CompileOptions): { groups: numbe
   const refused = steps.flatMap((g) => {
     const { program } = buildGroupProgram(fused.graph, g, { name: "k", math: context.math });
     const found: string[] = [];
-    const onRefusal = (recipe: string, reason: string): void => {
+    const onRefusal = ({ recipe, reason }: Refusal): void => {
       found.push(`${recipe}(${g.anchor.op}): ${reason}`);
     };
     defaultSchedule(program, { machine: context.machine, threads: context.threads, onRefusal });

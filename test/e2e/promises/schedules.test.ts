@@ -27,7 +27,7 @@ describe.skipIf(!haveZoo)(`recipes${haveZoo ? "" : " (skipped: ../shared/zoo is 
         defaultSchedule(program, {
           machine,
           threads,
-          onRefusal: (recipe, why) => refused.push(`${ops}, ${threads} threads: ${recipe}: ${why}`),
+          onRefusal: ({ recipe, reason }) => refused.push(`${ops}, ${threads} threads: ${recipe}: ${reason}`),
         });
     }
     expect(seen.size).toBeGreaterThan(5);

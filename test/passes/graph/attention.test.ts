@@ -159,7 +159,11 @@ describe("attention in one kernel", () => {
     const { program } = buildGroupProgram(fused.graph, fused.groups[0]!, { name: "attention" });
     for (const threads of [1, 2, 8]) {
       const refused: string[] = [];
-      defaultSchedule(program, { machine, threads, onRefusal: (...why) => refused.push(why.join(": ")) });
+      defaultSchedule(program, {
+        machine,
+        threads,
+        onRefusal: ({ recipe, reason }) => refused.push(`${recipe}: ${reason}`),
+      });
       expect(refused).toEqual([]);
     }
   });
@@ -224,7 +228,7 @@ describe("the schedule, in the interpreter", () => {
       const s = defaultSchedule(program, {
         machine: small,
         threads: 2,
-        onRefusal: (...why) => refused.push(why.join(": ")),
+        onRefusal: ({ recipe, reason }) => refused.push(`${recipe}: ${reason}`),
       });
       expect(refused).toEqual([]);
       const named = program.functions[0]!.params.flatMap((p): [string, TypedArray][] => {

@@ -29,6 +29,7 @@ interface Kernel {
   readonly ns: number;
   readonly bound?: string;
   readonly summary: string;
+  readonly refusals?: readonly { readonly recipe: string; readonly reason: string }[];
   readonly limits: readonly {
     readonly name: string;
     readonly ns: number;
@@ -52,6 +53,20 @@ function writeMarkup(): string {
   const z = g.node("Softmax", y, { name: `${evil}softmax`, outputs: [`${evil}z`] });
   const path = at("<script>model.onnx");
   writeFileSync(path, writeOnnx(g.finish({ name: evil, inputs: [x], outputs: z })));
+  return path;
+}
+
+/** A convolution whose recipe gives up: two of the operators that follow read it again after the first one. */
+function writeRefused(): string {
+  const g = new GraphBuilder();
+  const x = g.value("x", { dtype: "float32", dims: [1, 16, 8, 8] });
+  const w = g.constant("w", tensorValue("float32", [32, 16, 1, 1], new Float32Array(512).fill(0.5)));
+  const y = g.node("Conv", [x, w])[0]!;
+  const gate = g.node("Sigmoid", [y])[0]!;
+  const product = g.node("Mul", [y, gate])[0]!;
+  const path = at("refused.onnx");
+  const outputs = g.node("Sum", [y, gate, product]);
+  writeFileSync(path, writeOnnx(g.finish({ name: "refused", inputs: [x], outputs })));
   return path;
 }
 
@@ -132,6 +147,25 @@ describe("bench --explain", () => {
     expect(text.stdout).toMatch(/#\d+ conv 3×3 3→8 at 8×8 {2}Conv.* GFLOP\/s/);
     expect(text.stdout).toMatch(/^ {2}(bound by|nothing counted)/m);
     expect(text.stdout).toMatch(/hot loop: .* instructions/);
+  });
+
+  it("says whose recipe was refused and why, from a cache and from a compiled file too", async () => {
+    const model = writeRefused();
+    expect((await cli("compile", model, "-o", at("refused.tw"))).status).toBe(0);
+    for (const file of [model, model, at("refused.tw")]) {
+      const { status, document } = await json<Document>("bench", file, "--repeats", "2");
+      expect(status).toBe(0);
+      const [refused, ...others] = document.kernels.filter((k) => k.refusals);
+      expect(others).toEqual([]);
+      expect(refused!.name).toContain("Conv");
+      expect(refused!.refusals).toEqual([
+        { recipe: "convolution", reason: "computeAt/consumers-in-loop: sigmoid also reads conv" },
+      ]);
+    }
+    const { stdout } = await cli("bench", model, "--repeats", "2", "--explain");
+    expect(stdout).toContain(
+      "  recipe refused: convolution, because of computeAt/consumers-in-loop: sigmoid also reads conv\n",
+    );
   });
 
   it("says of a compiled file what is not in it", async () => {
