@@ -103,8 +103,8 @@ export const graphPattern = { node, scalar, value };
 /** One named rewrite of a value of a graph. */
 export interface GraphRule {
   readonly name: string;
-  /** The value that stands instead, made with `build`; undefined where the rule does not apply. */
-  readonly apply: (id: ValueId, view: View, build: GraphBuilder) => ValueId | undefined;
+  /** The value that stands instead and the builder it was made with; undefined where the rule does not apply. */
+  readonly apply: (id: ValueId, view: View) => { readonly made: ValueId; readonly build: GraphBuilder } | undefined;
 }
 /**
  * A rule on graphs: where `pattern` matches and `where` holds, every reader of the value reads what `replacement` gives.
@@ -118,10 +118,12 @@ export function graphRule<Values extends string, Nodes extends string>(
 ): GraphRule {
   return {
     name,
-    apply: (id, view, build) => {
+    apply: (id, view) => {
       const found = pattern.match(id, view, nothing, true) as Found<Values, Nodes> | undefined;
       if (found === undefined || (options.where && !options.where(found, view.graph))) return undefined;
-      return replacement(found, build, view.graph);
+      const build = new GraphBuilder(view.graph);
+      const made = replacement(found, build, view.graph);
+      return made === undefined ? undefined : { made, build };
     },
   };
 }
@@ -155,10 +157,8 @@ function rewriteOnce(graph: Graph, rules: readonly GraphRule[]): Graph | undefin
     const id = n.outputs.length === 1 ? n.outputs[0] : undefined;
     if (id === undefined) continue;
     for (const rule of rules) {
-      const build = new GraphBuilder(graph);
-      const made = rule.apply(id, view, build);
-      if (made === undefined || made === id) continue;
-      return replaced(graph, k, id, made, build);
+      const rewritten = rule.apply(id, view);
+      if (rewritten && rewritten.made !== id) return replaced(graph, k, id, rewritten.made, rewritten.build);
     }
   }
   return undefined;
