@@ -36,7 +36,7 @@ interface Decision {
   readonly variable: number;
   readonly scope: readonly number[];
   /** The label for each assignment of the scope. */
-  readonly labels: Uint8Array;
+  readonly labels: Uint32Array;
 }
 
 /** A label for every variable; the least total cost where tables stay small, never more than `start()`'s otherwise. */
@@ -101,6 +101,8 @@ class Elimination {
     for (const v of scope) position = position * this.#sizes[v]! + labels[v]!;
     return position;
   }
+  /** Entries of a table between one label of `v` and the next. */
+  #stride = (scope: readonly number[], v: number): number => this.#tableSize(scope.slice(scope.indexOf(v) + 1));
   #enqueue(v: number): void {
     const degree = this.#sizes[v] === 1 ? 0 : this.#neighbours(v).length;
     while (this.#byDegree.length <= degree) this.#byDegree.push([]);
@@ -133,15 +135,18 @@ class Elimination {
     }
     const factors = [...this.#factors[v]!];
     const table = new Float64Array(this.#tableSize(scope));
-    const labels = new Uint8Array(table.length);
+    const labels = new Uint32Array(table.length);
     const current: number[] = [];
-    for (const position of table.keys()) {
+    current[v] = 0;
+    const strides = factors.map((f) => this.#stride(f.scope, v));
+    const at = new Uint32Array(factors.length);
+    for (let position = 0; position < table.length; position++) {
       this.#assign(scope, position, current);
+      for (let i = 0; i < factors.length; i++) at[i] = this.#position(factors[i]!.scope, current);
       let least = Number.POSITIVE_INFINITY;
       for (let label = 0; label < this.#sizes[v]!; label++) {
-        current[v] = label;
         let cost = 0;
-        for (const f of factors) cost += f.table[this.#position(f.scope, current)]!;
+        for (let i = 0; i < factors.length; i++) cost += factors[i]!.table[at[i]! + label * strides[i]!]!;
         if (cost < least) [least, labels[position]] = [cost, label];
       }
       table[position] = least;
@@ -181,12 +186,13 @@ class Elimination {
       this.#remove(f);
       if (f.scope.length > 1) this.#add(this.#slice(f, v, label));
     }
-    this.#decide({ variable: v, scope: [], labels: Uint8Array.of(label) });
+    this.#decide({ variable: v, scope: [], labels: Uint32Array.of(label) });
     scope.forEach((u) => void this.#enqueue(u));
   }
   /** The factor with `v` at `label`. */
   #slice(f: Factor, v: number, label: number): Factor {
     const scope = f.scope.filter((u) => u !== v);
+    if (this.#sizes[v] === 1) return { scope, table: f.table };
     const labels: number[] = [];
     labels[v] = label;
     const table = new Float64Array(this.#tableSize(scope)).map((_, position) => {

@@ -28,7 +28,8 @@ export function fixedValues({ graph, groups }: FusedGraph): ReadonlySet<ValueId>
 export class ValueForms {
   readonly #forms: Form[] = [];
   readonly #numbers = new Map<string, number>();
-  readonly #cycles = new Map<number, number>();
+  /** Cycles from one form to another, by form. */
+  readonly #cycles: number[][] = [];
   readonly #convert: (from: Form, to: Form) => number;
 
   constructor(plain: Layout, convert: (from: Form, to: Form) => number) {
@@ -50,15 +51,13 @@ export class ValueForms {
   /** Cycles of making form `to` from form `from`. */
   conversion(from: number, to: number): number {
     if (from === to) return 0;
-    const key = from * 256 + to;
-    let cycles = this.#cycles.get(key);
-    if (cycles === undefined) {
-      cycles = this.#convert(this.#forms[from]!, this.#forms[to]!);
-      this.#cycles.set(key, cycles);
-    }
-    return cycles;
+    const known = (this.#cycles[from] ??= []);
+    return (known[to] ??= this.#convert(this.#forms[from]!, this.#forms[to]!));
   }
 }
+
+/** Numbers of forms that a value exists in at once, in order. */
+export type FormSet = readonly number[];
 
 /** A form that a candidate can read an input in. */
 export interface FormReading {
@@ -81,6 +80,8 @@ export class Forms {
   readonly #inputs: ReadonlySet<ValueId>;
   readonly #outputs: ReadonlySet<ValueId>;
   readonly #values = new Map<ValueId, ValueForms>();
+  /** Cycles of conversions; values of one shape share them. */
+  readonly #conversions = new Map<string, number>();
 
   constructor(fused: FusedGraph, machine: Machine) {
     this.#fused = fused;
@@ -121,14 +122,20 @@ export class Forms {
     // The caller's memory is written by a kernel, and has no room for a halo; what is copied there from has.
     const written = this.#outputs.has(v) && isPlain(to.layout) && !to.haloed;
     const copied = to.haloed && (this.#inputs.has(v) || isPlain(from.layout));
-    const cost = written || copied ? copyCycles : conversionCycles;
-    return cost(this.#machine, t, from.layout, to.layout);
+    const kernel = written || copied;
+    const key = `${t.dtype} ${t.dims} from ${layoutKey(from.layout)} to ${layoutKey(to.layout)} ${kernel}`;
+    let cycles = this.#conversions.get(key);
+    if (cycles === undefined) {
+      cycles = (kernel ? copyCycles : conversionCycles)(this.#machine, t, from.layout, to.layout);
+      this.#conversions.set(key, cycles);
+    }
+    return cycles;
   }
 }
 
-/** How a candidate best reads an input that exists in a set of forms (bit `i` is form `i`); undefined where it cannot. */
-export function cheapestReading(readings: readonly FormReading[], set: number): FormReading | undefined {
+/** How a candidate best reads an input that exists in certain forms; undefined where it cannot. */
+export function cheapestReading(readings: readonly FormReading[], forms: FormSet): FormReading | undefined {
   let best: FormReading | undefined;
-  for (const r of readings) if ((set >> r.form) & 1 && (best === undefined || r.cycles < best.cycles)) best = r;
+  for (const r of readings) if (forms.includes(r.form) && (best === undefined || r.cycles < best.cycles)) best = r;
   return best;
 }

@@ -11,7 +11,14 @@ import type { Machine } from "../schedule/library/plan.ts";
 import { greedyLayouts } from "./greedy-layouts.ts";
 import { labellingCost, type PairCost, solveLabelling } from "./labelling.ts";
 import { type Candidate, type CandidateContext, distinctLayouts } from "./layout-candidate.ts";
-import { cheapestReading, type FormCandidate, type FormReading, Forms, type ValueForms } from "./layout-forms.ts";
+import {
+  cheapestReading,
+  type FormCandidate,
+  type FormReading,
+  type FormSet,
+  Forms,
+  type ValueForms,
+} from "./layout-forms.ts";
 import { wantedLayouts } from "./wanted-layouts.ts";
 
 /** What was chosen for a group: a candidate, and in which layout it reads each input that it is choosy about. */
@@ -31,16 +38,18 @@ export interface LayoutSelection {
 const mostOffers = 4;
 /** Forms that a value exists in at once at most. */
 const mostForms = 4;
+/** Sets of forms that a value chooses from at most, besides those of one form. */
+const mostSets = 256;
 
 /** Chooses the layouts of every group. */
 export function selectLayouts(fused: FusedGraph, machine: Machine): LayoutSelection {
   return new Selection(fused, machine).run();
 }
 
-/** A value's variable: label `i` is the set `sets[i]` of its forms, bit `f` for form `f`. */
+/** A value's variable: label `i` is the set `sets[i]` of its forms. */
 interface ValueVariable {
   readonly index: number;
-  readonly sets: readonly number[];
+  readonly sets: readonly FormSet[];
   /** The label that is all forms, which serves any reader. */
   readonly all: number;
 }
@@ -80,7 +89,7 @@ class Selection {
     const { candidates, sets } = greedyLayouts(this.#candidates, this.#forms);
     const labels = [...candidates];
     for (const [v, variable] of this.#variables) {
-      const at = variable.sets.indexOf(sets.get(v) ?? 1);
+      const at = variable.sets.findIndex((set) => sameSet(set, sets.get(v) ?? [0]));
       labels[variable.index] = at < 0 ? variable.all : at;
     }
     return labels;
@@ -105,11 +114,11 @@ class Selection {
     const output = this.#forms.isOutput(v);
     const most = Math.min(mostForms, readers.length + 1 + Number(output));
     const made = maker === undefined ? [0] : this.#candidates[maker]!.map((c) => c.makes.get(v)!);
-    const possible = made.reduce((set, form) => set | (1 << form), 0);
-    const sets = subsets(forms.count, most).filter((set) => set & possible && (!output || set & 1));
-    const all = 2 ** forms.count - 1;
-    if (!sets.includes(all)) sets.push(all);
-    const variable: ValueVariable = { index: this.#own.length, sets, all: sets.indexOf(all) };
+    const possible = (set: FormSet): boolean => made.some((form) => set.includes(form)) && (!output || set.includes(0));
+    const sets = subsets(forms.count, most).filter(possible);
+    if (!sets.some((set) => set.length === forms.count)) sets.push(Array.from({ length: forms.count }, (_, i) => i));
+    const all = sets.findIndex((set) => set.length === forms.count);
+    const variable: ValueVariable = { index: this.#own.length, sets, all };
     this.#variables.set(v, variable);
     const making = made.map((from) => sets.map((set) => makingCycles(forms, from, set)));
     this.#own.push(maker === undefined ? making[0]! : sets.map(() => 0));
@@ -151,22 +160,33 @@ function candidatesInOrder({ graph, groups }: FusedGraph, machine: Machine, form
 }
 
 /** Cycles of the conversions after a value is made in one form, for a set of forms that it shall exist in. */
-function makingCycles(forms: ValueForms, from: number, set: number): number {
-  if (!((set >> from) & 1)) return Number.POSITIVE_INFINITY;
-  let cycles = 0;
-  for (let form = 0; form < forms.count; form++) if ((set >> form) & 1) cycles += forms.conversion(from, form);
-  return cycles;
+function makingCycles(forms: ValueForms, from: number, set: FormSet): number {
+  if (!set.includes(from)) return Number.POSITIVE_INFINITY;
+  return set.reduce((cycles, form) => cycles + forms.conversion(from, form), 0);
 }
-const readingCycles = (readings: readonly FormReading[] | undefined, sets: readonly number[]): number[] =>
+const readingCycles = (readings: readonly FormReading[] | undefined, sets: readonly FormSet[]): number[] =>
   sets.map((set) => (readings ? (cheapestReading(readings, set)?.cycles ?? Number.POSITIVE_INFINITY) : 0));
 
-/** The sets of `count` forms with one to `most` elements. */
-function subsets(count: number, most: number): number[] {
-  const sets: number[] = [];
-  const visit = (from: number, set: number, left: number): void => {
-    if (set > 0) sets.push(set);
-    if (left > 0) for (let form = from; form < count; form++) visit(form + 1, set | (1 << form), left - 1);
+const sameSet = (a: FormSet, b: FormSet): boolean => a.length === b.length && a.every((form, i) => form === b[i]);
+
+/** The sets of `count` forms with one to `most` elements, or fewer where there would be more than `mostSets`. */
+function subsets(count: number, most: number): FormSet[] {
+  const sets: FormSet[] = [];
+  const visit = (from: number, set: FormSet, left: number): void => {
+    if (set.length > 0) sets.push(set);
+    if (left > 0) for (let form = from; form < count; form++) visit(form + 1, [...set, form], left - 1);
   };
-  visit(0, 0, most);
+  let elements = 1;
+  while (elements < most && subsetCount(count, elements + 1) <= mostSets) elements++;
+  visit(0, [], elements);
   return sets;
+}
+/** How many sets of `count` forms have one to `most` elements. */
+function subsetCount(count: number, most: number): number {
+  let total = 0;
+  for (let size = 1, sets = 1; size <= most; size++) {
+    sets = (sets * (count - size + 1)) / size;
+    total += sets;
+  }
+  return total;
 }

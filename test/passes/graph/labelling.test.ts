@@ -52,6 +52,11 @@ describe("labelling", () => {
       expect(cost, `seed ${seed}`).toBe(leastCost(p));
     }
   });
+  it("tells more than 256 labels of a variable apart", () => {
+    const own = [Array.from({ length: 300 }, (_, label) => 300 - label), [0, 0]];
+    const cost = own[0]!.map((_, label) => [0, label === 299 ? 1 : 0]);
+    expect(solveLabelling({ own, pairs: [{ a: 0, b: 1, cost }] }, never)).toEqual([299, 0]);
+  });
   it("gives the shortest path on a chain", () => {
     const below = random(7);
     const sizes = Array.from({ length: 4000 }, () => 3);
