@@ -1,7 +1,7 @@
 /** The layouts in which each kind of group can be computed. What can be in none but plain ones has one candidate. */
 import { staticDims } from "../../ir/graph/build.ts";
 import type { Group } from "../../ir/graph/graph.ts";
-import { prefersDots } from "../schedule/library/plan.ts";
+import { prefersDots } from "../schedule/library/dots-plan.ts";
 import { attentionCandidate } from "./attention-layouts.ts";
 import { convShapeOf, matmulShapeOf, winogradShapeOf } from "./contraction-shapes.ts";
 import { convCandidates, winogradCandidate } from "./conv-candidates.ts";

@@ -189,7 +189,7 @@ function shrink(b: Buffer, body: Stmt, loops: readonly For[]): Stmt {
   if (!touches(body, b.id)) return body;
   const box = shrunk(b, body, loops);
   if (!box) return allocate(b, body);
-  const small = inRegisters(b, box.shape);
+  const small = inRegisters(b, box.shape, runsThroughRows(collectAccesses(body, (id) => id === b.id), box.dims));
   return allocate(small, rebase(body, b, small, box.dims, box.spans, loops));
 }
 /** The bounding box of the accesses within `body`: the dimensions that are kept, their spans and extents. */
@@ -228,10 +228,16 @@ function rebase(
     });
   return remapBuffer(s, { from: from.id, to, indices });
 }
+/** Whether lanes of an access go on from one row to the next. */
+const runsThroughRows = (accesses: readonly Access[], dims: readonly number[]): boolean =>
+  accesses.some((a) => {
+    const lanes = a.loops.filter((l) => l.loopKind === "vectorized");
+    return dims.slice(0, -1).some((d) => lanes.some((l) => freeVars(a.indices[d]!).has(l.var.id)));
+  });
 /** The shrunk buffer; what is too large for registers lives on the stack. */
-function inRegisters(b: Buffer, shape: readonly Expr[]): Buffer {
+function inRegisters(b: Buffer, shape: readonly Expr[], rowsInLine: boolean): Buffer {
   if (b.scope !== "register") return { ...b, shape };
-  const padded = wholeRows(b, shape);
+  const padded = rowsInLine ? shape : wholeRows(b, shape);
   const extents = padded.map(constantValue);
   const bytes = extents.reduce<number>((a, n) => a * (n ?? Number.POSITIVE_INFINITY), bytesOf(b.dtype.scalar));
   return bytes > registerBytes ? { ...b, shape, scope: "stack" } : { ...b, shape: padded };

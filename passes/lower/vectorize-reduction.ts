@@ -1,7 +1,7 @@
 /**
  * Long reductions along a vectorized loop: vectors of partial results in registers, whose lanes are combined once at the
  * end, instead of every chunk's. Several of them for one result, because one waits for its own last addition; one each
- * for a tile of results, whose loops stand inside.
+ * for a tile of results, whose loops stand inside, and whose lanes are combined together (`combine-lanes.ts`).
  *
  *   vectorized for k in 0..1000: s = s + A[k]
  *     ⇒ p = 0; for c in 0..15: p[0..64] += A[64·c .. 64·c + 64]; …; s = s + lanes(p[0..16] + … + p[48..64])
@@ -22,11 +22,13 @@ import {
   vectorReduce,
 } from "../../ir/expr/build.ts";
 import { bitsOf, isFloat } from "../../ir/expr/dtype.ts";
-import type { Expr } from "../../ir/expr/expr.ts";
-import { some } from "../../ir/expr/traverse.ts";
+import type { Buffer, Expr, VectorReduce } from "../../ir/expr/expr.ts";
+import { freeVars, some, substitute } from "../../ir/expr/traverse.ts";
 import { allocate, forLoop, seq, store } from "../../ir/loop/build.ts";
 import type { For, Stmt, Store } from "../../ir/loop/program.ts";
 import type { IdSource } from "../../ir/support/ids.ts";
+import { combineLanes, combines } from "./combine-lanes.ts";
+import { linearForm } from "./linear.ts";
 import { renameLocals } from "./unroll-loops.ts";
 import { reductionOf } from "./vectorize-body.ts";
 import type { VectorContext } from "./vectorize-context.ts";
@@ -90,9 +92,9 @@ export function vectorizeReduction(loop: For, chunks: Chunks, ids: IdSource): St
   const accumulate = (chunk: Expr, u: number, mask?: Expr): Stmt => {
     const value = vectorizeExpr(at(add(loop.min, mul(chunk, lanes))), update, mask);
     const wide = value.dtype.lanes === 1 ? broadcast(value, lanes) : value;
-    const counted = mask ? select(mask, wide, broadcast(identityOf(op, scalar), lanes)) : wide;
     const now = load(acc, [place(u)]);
-    return each(store(acc, [place(u)], oldFirst ? binary(op, now, counted) : binary(op, counted, now)));
+    const next = oldFirst ? binary(op, now, wide) : binary(op, wide, now);
+    return each(store(acc, [place(u)], mask ? select(mask, next, now) : next));
   };
   const range = Array.from({ length: partials }, (_, u) => u);
   const zero = range.map((u) => each(store(acc, [place(u)], broadcast(identityOf(op, scalar), lanes))));
@@ -102,17 +104,66 @@ export function vectorizeReduction(loop: For, chunks: Chunks, ids: IdSource): St
   const left = whole - rounds * partials;
   const rest = range.slice(0, left).map((u) => accumulate(index(rounds * partials + u), u));
   if (chunks.rest) rest.push(accumulate(index(whole), left % partials, chunks.rest));
-  const total = vectorReduce(
-    op,
-    pairwise(
-      range.map((u) => load(acc, [place(u)])),
-      (a, b) => binary(op, a, b),
-    ),
-  );
   const indices = body.indices.map((i) => vectorizeExpr(first, i, undefined));
+  const sums: Partials = { op, buffer: acc, partials, lanes, results };
+  const start = combines(lanes) ? startOfRun(indices[0]!, loops) : undefined;
+  if (start) return allocate(acc, seq([...zero, main, ...rest, ...togetherInto(body.buffer, start, sums, oldFirst)]));
+  const total = vectorReduce(op, sumOf(range.map((u) => load(acc, [place(u)])), op));
   const before = vectorizeExpr(first, old, undefined);
   const done = each(store(body.buffer, indices, oldFirst ? binary(op, before, total) : binary(op, total, before)));
   return allocate(acc, seq([...zero, main, ...rest, done]));
+}
+
+/** Vectors of partial results in a buffer: those of one result side by side, one result after the other. */
+interface Partials {
+  readonly op: VectorReduce["op"];
+  readonly buffer: Buffer;
+  readonly lanes: number;
+  /** Vectors of one result. */
+  readonly partials: number;
+  readonly results: number;
+}
+/** Combines the lanes of all results, and stores what they amount to from `start` on. */
+function togetherInto(target: Buffer, start: Expr, sums: Partials, oldFirst: boolean): Stmt[] {
+  const { op, buffer: acc, lanes, partials, results } = sums;
+  const statements: Stmt[] = [];
+  const stride = partials * lanes;
+  const place = (r: number, u: number): Expr => ramp(r * stride + u * lanes, 1, lanes);
+  for (let r = 0; partials > 1 && r < results; r++) {
+    const parts = Array.from({ length: partials }, (_, u) => load(acc, [place(r, u)]));
+    statements.push(store(acc, [place(r, 0)], sumOf(parts, op)));
+  }
+  for (let r = 0; r < results; r += lanes) {
+    const count = Math.min(lanes, results - r);
+    statements.push(...combineLanes(op, { buffer: acc, first: r * stride, stride, count, lanes }));
+    for (const [from, width] of powersOfTwo(count)) {
+      const at = add(start, r + from);
+      const to = width > 1 ? ramp(at, 1, width) : at;
+      const total = load(acc, [width > 1 ? ramp(r * stride + from, 1, width) : index(r * stride + from)]);
+      const before = load(target, [to]);
+      statements.push(store(target, [to], oldFirst ? binary(op, before, total) : binary(op, total, before)));
+    }
+  }
+  return statements;
+}
+/** Pieces of 0 … count that are powers of two long, the longest first: [start, length]. */
+function powersOfTwo(count: number): [number, number][] {
+  const pieces: [number, number][] = [];
+  for (let from = 0; from < count; from += pieces.at(-1)![1])
+    pieces.push([from, 2 ** Math.floor(Math.log2(count - from))]);
+  return pieces;
+}
+/** Where the results of a nest of loops start, if they lie one after the other; undefined where not, or for one result. */
+function startOfRun(at: Expr, loops: readonly For[]): Expr | undefined {
+  let step = 1;
+  for (const l of loops.toReversed()) {
+    const terms = linearForm(at).terms.filter((t) => freeVars(t.atom).has(l.var.id));
+    const [term] = terms;
+    const extent = constantValue(l.extent)!;
+    if (extent > 1 && (terms.length !== 1 || term!.atom.kind !== "var" || term!.coefficient !== step)) return undefined;
+    step *= extent;
+  }
+  return step > 1 ? substitute(at, new Map(loops.map((l) => [l.var.id, l.min]))) : undefined;
 }
 /** The store that a nest of loops of constant bounds holds and nothing else, and these loops. */
 function tileOf(s: Stmt): { readonly loops: readonly For[]; readonly body?: Store } {
@@ -123,8 +174,8 @@ function tileOf(s: Stmt): { readonly loops: readonly For[]; readonly body?: Stor
   return { loops: [s, ...loops], ...(body ? { body } : {}) };
 }
 /** Combines neighbours until one is left. */
-function pairwise(parts: readonly Expr[], combine: (a: Expr, b: Expr) => Expr): Expr {
+function sumOf(parts: readonly Expr[], op: VectorReduce["op"]): Expr {
   if (parts.length === 1) return parts[0]!;
   const half = parts.length / 2;
-  return combine(pairwise(parts.slice(0, half), combine), pairwise(parts.slice(half), combine));
+  return binary(op, sumOf(parts.slice(0, half), op), sumOf(parts.slice(half), op));
 }

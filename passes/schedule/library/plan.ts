@@ -36,22 +36,6 @@ export function withLanes(m: Machine, lanes: number): Machine {
 /** Whether the last, partial vector of a row costs no more than a whole one: AVX and AVX-512 mask loads and stores. */
 export const hasMasks = (m: Machine): boolean => m.lanes >= 8;
 
-/**
- * Whether a product of few columns takes fewer cycles with lanes along the reduction than with lanes along the columns. The
- * former combines the lanes of every result at the end; the latter leaves lanes empty. Halves of vectors run twice as
- * fast where whole ones are run in two halves.
- */
-export function prefersDots(m: Machine, problem: { readonly columns: number; readonly depth: number }): boolean {
-  const { columns, depth } = problem;
-  // Every tile of rows reads all columns again.
-  if (columns > 12 || depth < 2 * m.lanes || 4 * columns * depth > m.l1Bytes) return false;
-  const dots = (columns * (Math.ceil(depth / m.lanes) + combineCycles)) / m.fmaPerCycle;
-  const tile = depth / (2 * columns <= m.lanes ? 2 : m.fmaPerCycle);
-  return dots < tile;
-}
-/** Adding up the lanes of a vector, with the others of a tile under way (measured on Zen 4: 7 of 16 lanes). */
-const combineCycles = 7;
-
 /** Half vectors, where they compute as many elements a cycle as whole ones; else whole ones. */
 export const halfLanes = (m: Machine): number => (m.lanes > 8 && m.fmaPerCycle === 1 ? m.lanes / 2 : m.lanes);
 
@@ -83,7 +67,7 @@ export interface TileProblem {
 }
 
 /** Cycles from issuing an FMA to its result, the least distance between two uses of one accumulator. */
-const fmaLatency = 4;
+export const fmaLatency = 4;
 
 /** Chooses the tile with the least modelled cycles: FMA rate, load ports, weight traffic from L2, start-up of a tile. */
 export function chooseRegisterTile(m: Machine, problem: TileProblem): RegisterTile {
