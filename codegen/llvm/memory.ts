@@ -103,6 +103,9 @@ function maskOf(ctx: FunctionContext, predicate: Expr, lanes: number): Value {
 const lanesOn = (predicate: Expr): readonly number[] | undefined =>
   predicate.dtype.lanes === 1 ? undefined : constantLanes(predicate)?.flatMap((v, k) => (v === 0 ? [] : [k]));
 
+/** Up to this stride, whole vectors hold enough of the elements. */
+const longestStride = 4;
+
 /** The scalar index of one lane of a vector index. */
 function laneIndex(at: Expr, lane: number): Expr | undefined {
   if (at.kind === "broadcast") return at.value;
@@ -124,6 +127,10 @@ function laneAddress(ctx: FunctionContext, buffer: Buffer, at: Expr, lane: numbe
   return { pointer, base: one.ref, first: 0, alignment: bytesOf(buffer.dtype.scalar) };
 }
 function loadLanes(ctx: FunctionContext, e: Load, at: Expr): Value {
+  const stride = at.kind === "ramp" ? constantValue(at.stride) : undefined;
+  const { lanes } = e.dtype;
+  if (stride !== undefined && stride > 1 && stride <= Math.min(longestStride, lanes) && e.buffer.scope !== "register")
+    return loadStrided(ctx, e, (at as Ramp).base, stride);
   const type = registerType(e.dtype);
   const element = registerType(e.buffer.dtype);
   let result = literal("poison");
@@ -132,6 +139,28 @@ function loadLanes(ctx: FunctionContext, e: Load, at: Expr): Value {
     result = ctx.writer.pure(`insertelement ${type} ${result.ref}, ${element} ${lane.ref}, i64 ${k}`);
   }
   return result;
+}
+/**
+ * Every `stride`-th element: whole vectors of all elements, one after the other, the last of which ends with the last lane,
+ * and a shuffle for each but the first.
+ */
+function loadStrided(ctx: FunctionContext, e: Load, base: Expr, stride: number): Value {
+  const { lanes } = e.dtype;
+  const type = registerType(e.dtype);
+  const starts = Array.from({ length: stride }, (_, p) => Math.min(p * lanes, (lanes - 1) * stride + 1 - lanes));
+  const parts = starts.map((start) => {
+    const at: Expr = { kind: "binary", op: "add", a: base, b: index(start), dtype: base.dtype };
+    return loadAt(ctx, e.buffer, elementAddress(ctx, e.buffer, at), e.dtype);
+  });
+  return parts.reduce((found, part, p) => {
+    const lane = (l: number): number => {
+      const element = l * stride;
+      if (element >= p * lanes) return lanes + Math.min(element - starts[p]!, lanes - 1);
+      return p === 1 ? element : l;
+    };
+    const mask = Array.from({ length: lanes }, (_, l) => `i32 ${lane(l)}`).join(", ");
+    return ctx.writer.pure(`shufflevector ${type} ${found.ref}, ${type} ${part.ref}, <${lanes} x i32> <${mask}>`);
+  });
 }
 function pointerVector(ctx: FunctionContext, buffer: Buffer, at: Expr): Value {
   const binding = bindingOf(ctx, buffer.id, buffer.name);

@@ -189,7 +189,14 @@ function shrink(b: Buffer, body: Stmt, loops: readonly For[]): Stmt {
   if (!touches(body, b.id)) return body;
   const box = shrunk(b, body, loops);
   if (!box) return allocate(b, body);
-  const small = inRegisters(b, box.shape, runsThroughRows(collectAccesses(body, (id) => id === b.id), box.dims));
+  const small = inRegisters(
+    b,
+    box.shape,
+    runsThroughRows(
+      collectAccesses(body, (id) => id === b.id),
+      box.dims,
+    ),
+  );
   return allocate(small, rebase(body, b, small, box.dims, box.spans, loops));
 }
 /** The bounding box of the accesses within `body`: the dimensions that are kept, their spans and extents. */

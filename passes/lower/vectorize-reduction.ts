@@ -108,7 +108,13 @@ export function vectorizeReduction(loop: For, chunks: Chunks, ids: IdSource): St
   const sums: Partials = { op, buffer: acc, partials, lanes, results };
   const start = combines(lanes) ? startOfRun(indices[0]!, loops) : undefined;
   if (start) return allocate(acc, seq([...zero, main, ...rest, ...togetherInto(body.buffer, start, sums, oldFirst)]));
-  const total = vectorReduce(op, sumOf(range.map((u) => load(acc, [place(u)])), op));
+  const total = vectorReduce(
+    op,
+    sumOf(
+      range.map((u) => load(acc, [place(u)])),
+      op,
+    ),
+  );
   const before = vectorizeExpr(first, old, undefined);
   const done = each(store(body.buffer, indices, oldFirst ? binary(op, before, total) : binary(op, total, before)));
   return allocate(acc, seq([...zero, main, ...rest, done]));

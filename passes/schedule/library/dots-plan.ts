@@ -38,7 +38,8 @@ function dotsCost(m: Machine, { rows, columns, depth }: DotsProblem, points: num
 function combineSteps(sums: number, lanes: number): number {
   let steps = 0;
   for (let done = 0; done < sums; done += lanes)
-    for (let width = lanes, left = Math.min(lanes, sums - done); width > 1; width /= 2) steps += left = Math.ceil(left / 2);
+    for (let width = lanes, left = Math.min(lanes, sums - done); width > 1; width /= 2)
+      steps += left = Math.ceil(left / 2);
   return steps;
 }
 

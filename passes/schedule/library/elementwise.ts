@@ -2,6 +2,8 @@
  * Element-wise and data-moving stages: trailing loops that walk all operands linearly are fused into one, which is
  * vectorized; the outer loops run in parallel when there is enough to do.
  */
+import { some } from "../../../ir/expr/traverse.ts";
+import type { VarId } from "../../../ir/support/ids.ts";
 import type { BlockRef } from "../primitive.ts";
 import type { Schedule } from "../schedule.ts";
 import { parallelOuter, vectorizeContiguous, vectorizeHalos } from "./common.ts";
@@ -30,11 +32,21 @@ export function scheduleElementwiseBlock(s: Schedule, ref: BlockRef, { machine, 
   if (unit) walkFewStreams(s, ref);
   const inner = fuseContiguous(s, ref);
   const first = s.loops(ref).length - 1;
-  const outer = unit ? vectorizeContiguous(s, inner, machine, 4) : undefined;
+  const outer = unit || readsNearby(s, ref, lane) ? vectorizeContiguous(s, inner, machine, 4) : undefined;
   const remaining = s.loops(ref).slice(0, first);
   const parallelLoops = remaining.length > 0 ? remaining : outer ? [s.loops(ref)[0]!] : [];
   const iterations = parallelLoops.reduce((p, l) => p * (s.extent(l) ?? 1), 1);
   if (parallelLoops.length > 0) parallelOuter(s, parallelLoops, threads, workOf(block) / iterations);
+}
+
+/** Elements from one lane to the next up to which vectors of all elements and shuffles read the lanes. */
+const longestStride = 4;
+/** Whether lanes along a loop write a line of results, and read every few elements of their operands, whatever the case. */
+function readsNearby(s: Schedule, ref: BlockRef, lane: VarId): boolean {
+  const { body, predicate } = s.describe(ref);
+  if (predicate || body.kind !== "store" || some(body.value, (n) => n.kind === "select")) return false;
+  const [store, ...loads] = accessesInLoops(s, ref).map((a) => strideAlong(a, lane) ?? Number.NaN);
+  return store === 1 && loads.every((stride) => stride >= 0 && stride <= longestStride);
 }
 
 /**
