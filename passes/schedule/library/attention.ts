@@ -161,8 +161,7 @@ function scoreTile(s: Schedule, scores: BlockRef, product: BlockRef, from: numbe
   const [vectors, lane] = splitColumns(s, own.at(-1)!, machine.lanes);
   s.reorder(vectors, ...own.slice(0, -1), lane);
   s.computeAt(product, vectors);
-  const depth = ownLoops(s, product, "reduction", 0).reduce((p, l) => p * s.extent(l)!, 1);
-  scheduleAccumulation(s, product, from + 1, depth);
+  scheduleAccumulation(s, product, from + 1);
   s.vectorize(lane);
   for (const row of own.slice(0, -1)) s.unroll(row);
 }

@@ -12,6 +12,7 @@ import type { LoopCursor } from "../query.ts";
 import type { Schedule } from "../schedule.ts";
 import { findBlock, loopRef } from "../tree.ts";
 import { copyOut, parallelOuter, prefetchPanels, splitPoints, vectorizeHalos } from "./common.ts";
+import { accumulateAt, accumulatorsOf } from "./partial-sums.ts";
 import { bestPoints, largestDivisor, type Machine, unrolledChannels, withLanes } from "./plan.ts";
 import type { Recipe, RecipeContext } from "./recipe.ts";
 import { isParam, loopOfAxis, stagesOf } from "./structure.ts";
@@ -49,9 +50,11 @@ function schedule(s: Schedule, { machine: whole, threads }: RecipeContext): void
   const [coTile, coBlock] = s.split(co, { factor: vectors, tail: "exact" });
   const outer = [n, ...strips.slice(0, -1), coTile, strips.at(-1)!];
   s.reorder(...outer, wTile, coBlock, wPoint, ci);
-  s.computeAt(conv, wTile);
-  const steps = scheduleAccumulation(s, conv, facts, outer.length + 1);
-  if (steps && facts.weights) prefetchPanels(s, conv, facts.weights, { steps, panels: coTile, machine });
+  const wanted = facts.dense ? accumulatorsOf(machine, points * vectors, facts.channelUnroll) : 1;
+  const { block, parts } = accumulateAt(s, conv, wTile, wanted);
+  const inParts = { ...facts, channelUnroll: facts.channelUnroll / parts };
+  const steps = scheduleAccumulation(s, block, inParts, outer.length + 1);
+  if (steps && facts.weights) prefetchPanels(s, block, facts.weights, { steps, panels: coTile, machine });
   s.vectorize(ci);
   s.unroll(wPoint);
   s.unroll(coBlock);
@@ -115,10 +118,13 @@ function scheduleAccumulation(s: Schedule, conv: BlockRef, facts: ConvFacts, out
   const spatial = of("spatial");
   const reductions = of("reduction");
   // No lanes where one number serves all: one channel of one pixel.
-  const lane = spatial.slice(-1);
+  const channel = axes[4]!.loop?.var.id;
+  const lane = spatial.filter((l) => l.id === channel);
   // Channel blocks innermost: each broadcast pixel serves all of them and is dead afterwards.
   const blocks = axes[1]!.loop?.var.id;
-  const tile = [...spatial.slice(0, -1)].sort((a, b) => Number(a.id === blocks) - Number(b.id === blocks));
+  const tile = spatial
+    .filter((l) => l.id !== channel)
+    .sort((a, b) => Number(a.id === blocks) - Number(b.id === blocks));
   const dense = facts.channelUnroll > 1 && facts.dense;
   let outermost = reductions[0];
   if (dense) {

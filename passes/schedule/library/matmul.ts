@@ -8,13 +8,15 @@ import type { Block } from "../../../ir/loop/program.ts";
 import type { BufferId } from "../../../ir/support/ids.ts";
 import type { BlockRef, LoopRef } from "../primitive.ts";
 import type { Schedule } from "../schedule.ts";
-import { findBlock, loopRef } from "../tree.ts";
+import { findBlock } from "../tree.ts";
 import { copyOut, parallelOuter, prefetchPanels, splitPoints } from "./common.ts";
 import { accessesInLoops } from "./contiguous.ts";
 import { matmul as scheduleProduct } from "./contraction.ts";
+import { accumulateAt, accumulatorsOf, resultLoops } from "./partial-sums.ts";
 import { bestPoints, chooseRegisterTile, largestDivisor, type Machine } from "./plan.ts";
 import type { Recipe, RecipeContext } from "./recipe.ts";
-import { isParam, loopOfAxis, stagesOf } from "./structure.ts";
+import { ownLoops } from "./reduction.ts";
+import { isParam, stagesOf } from "./structure.ts";
 
 export const scheduleMatmul: Recipe = { name: "matmul", applies, schedule };
 
@@ -47,9 +49,10 @@ function schedule(s: Schedule, { machine, threads }: RecipeContext): void {
   const [columnTile, inTile] = splitColumns(s, column, tile.vectors * lanes);
   const [columnBlock, lane] = splitColumns(s, inTile, lanes);
   s.reorder(...batch, columnTile, rowTile, rowPoint, columnBlock, lane);
-  s.computeAt(matmul, rowTile);
-  const steps = scheduleAccumulation(s, matmul, batch.length + 2, tile.depth);
-  if (steps && tile.panels) prefetchPanels(s, matmul, tile.panels, { steps, panels: columnTile, machine });
+  const wanted = accumulatorsOf(machine, tile.points * tile.vectors, tile.depth);
+  const { block } = accumulateAt(s, matmul, rowTile, wanted);
+  const steps = scheduleAccumulation(s, block, batch.length + 2);
+  if (steps && tile.panels) prefetchPanels(s, block, tile.panels, { steps, panels: columnTile, machine });
   s.vectorize(lane);
   s.unroll(columnBlock);
   s.unroll(rowPoint);
@@ -92,20 +95,12 @@ const isPackedPanel = (shape: readonly number[], depth: number, lanes: number): 
   shape.length === 3 && shape[1] === depth && shape[2]! % lanes === 0;
 
 /** Gives the outermost loop of the reduction; undefined at a depth of 1. */
-export function scheduleAccumulation(s: Schedule, matmul: BlockRef, outer: number, depth: number): LoopRef | undefined {
+export function scheduleAccumulation(s: Schedule, matmul: BlockRef, outer: number): LoopRef | undefined {
   const block = findBlock(s.program, matmul.id)!;
-  const inner = new Set(
-    s
-      .loops(matmul)
-      .slice(outer)
-      .map((l) => l.id),
-  );
-  const loops = block.iterVars.map((v, i) => ({ kind: v.kind, loop: loopOfAxis(s.program, block, i) }));
-  const refs = (kind: string): LoopRef[] =>
-    loops.flatMap((l) => (l.kind === kind && l.loop && inner.has(l.loop.var.id) ? [loopRef(l.loop)] : []));
-  const spatial = [...new Map(refs("spatial").map((l) => [l.id, l])).values()];
-  const [k] = refs("reduction");
+  const spatial = resultLoops(s, matmul, outer);
+  const [k] = ownLoops(s, matmul, "reduction", outer);
   const lane = spatial.at(-1)!;
+  const depth = k ? s.extent(k)! : 1;
   const unroll = largestDivisor(depth, 8);
   // A product of depth 1 has no loop over its depth.
   let top = k;

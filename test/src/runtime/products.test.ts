@@ -1,0 +1,88 @@
+/** Compiled matrix products and convolutions of one pixel, of any extents, against the interpreter. */
+import { expect, test } from "vitest";
+import { GraphBuilder } from "../../../ir/graph/build.ts";
+import type { Graph } from "../../../ir/graph/graph.ts";
+import { elementCount, type TensorValue } from "../../../ir/graph/tensor-value.ts";
+import { compile, Tensor } from "../../../src/index.ts";
+import { numbersOf, tensorOf } from "../../../src/operators/elements.ts";
+import { inferGraph } from "../../../src/operators/infer.ts";
+import { interpretGraph } from "../../../src/operators/interpret.ts";
+import { describeNative } from "../../codegen/native-run.ts";
+import { Random } from "../../property/support/random.ts";
+
+function tensor(dims: readonly number[], seed: number): TensorValue {
+  const values = Array.from({ length: elementCount(dims) }, (_, i) => Math.sin(seed + i * 0.7));
+  return tensorOf("float32", dims, values);
+}
+/** relu(A·B + bias); B is an input or a constant. */
+function product(rows: number, depth: number, columns: number, constant: boolean): Graph {
+  const b = new GraphBuilder();
+  const A = b.value("A", { dtype: "float32", dims: [rows, depth] });
+  const B = constant
+    ? b.constant("B", tensor([depth, columns], 2))
+    : b.value("B", { dtype: "float32", dims: [depth, columns] });
+  const bias = b.constant("bias", tensor([columns], 3));
+  const [y] = b.node("Gemm", [A, B, ...(constant ? [bias] : [])]);
+  const [z] = b.node("Relu", [y!]);
+  return b.finish({ name: "product", inputs: constant ? [A] : [A, B], outputs: [z!] });
+}
+/** A pointwise convolution of a map of 1 × `width` pixels. */
+function pointwise(channels: number, filters: number, width: number): Graph {
+  const b = new GraphBuilder();
+  const A = b.value("A", { dtype: "float32", dims: [1, channels, 1, width] });
+  const weights = b.constant("weights", tensor([filters, channels, 1, 1], 2));
+  const [y] = b.node("Conv", [A, weights, b.constant("bias", tensor([filters], 3))]);
+  const [z] = b.node("HardSigmoid", [y!]);
+  return b.finish({ name: "pointwise", inputs: [A], outputs: [z!] });
+}
+async function check(graph: Graph, depth: number, options: { readonly threads: number; readonly math?: "strict" }) {
+  const typed = inferGraph(graph);
+  const named = typed.inputs.map((id, k) => {
+    const v = typed.values.get(id)!;
+    return [v.name, tensor(v.type!.dims as number[], k)] as const;
+  });
+  const [want] = Object.values(interpretGraph(typed, Object.fromEntries(named)));
+  const net = await compile(graph, { ...options, cache: false });
+  const feeds = Object.fromEntries(named.map(([n, t]) => [n, new Tensor("float32", t.data as Float32Array, t.dims)]));
+  const [got] = Object.values(net.runSync(feeds));
+  const errors = numbersOf(want!).map((e, i) => Math.abs(e - Number(got!.data[i])));
+  net.dispose();
+  expect(Math.max(...errors)).toBeLessThanOrEqual(depth * 2 ** -22);
+}
+
+const random = new Random(11);
+const extent = (most: number): number => Math.max(1, Math.round(most ** random.unit()));
+const few = [1, 2, 3, 4, 5, 6, 7, 9, 11, 12];
+
+describeNative("products", () => {
+  test.each(few)("of %i columns, lanes along the reduction", async (columns) => {
+    for (const [rows, depth] of [
+      [1, 64],
+      [7, 97],
+      [33, 160],
+    ] as const)
+      for (const constant of [true, false]) await check(product(rows, depth, columns, constant), depth, { threads: 1 });
+  });
+  test.each(few.slice(0, 3))("of %i rows and odd numbers of columns", async (rows) => {
+    for (const columns of [17, 90, 168, 208])
+      for (const math of [undefined, "strict"] as const)
+        await check(product(rows, 72, columns, true), 72, { threads: 1, ...(math ? { math } : {}) });
+  });
+  test.each([1, 2, 3])("of maps of %i pixels, any number of channel blocks", async (width) => {
+    for (const [channels, filters] of [
+      [1, 5],
+      [40, 88],
+      [96, 176],
+      [23, 104],
+      [64, 24],
+    ] as const)
+      for (const math of [undefined, "strict"] as const)
+        await check(pointwise(channels, filters, width), channels, { threads: 1, ...(math ? { math } : {}) });
+  });
+  test("of random extents", async () => {
+    for (let n = 0; n < 24; n++) {
+      const [rows, depth, columns] = [extent(60), extent(300), extent(60)];
+      await check(product(rows, depth, columns, n % 2 === 0), depth, { threads: 1 + (n % 3 === 0 ? 1 : 0) });
+    }
+  });
+});
