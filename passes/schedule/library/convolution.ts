@@ -59,8 +59,15 @@ function schedule(s: Schedule, { machine: whole, threads }: RecipeContext): void
   s.unroll(wPoint);
   s.unroll(coBlock);
   vectorizeHalos(s, machine);
-  parallelOuter(s, outer, threads, facts.problem.depth * s.extent(ci)! * points * vectors);
+  const iterations = outer.reduce((p, l) => p * s.extent(l)!, 1);
+  const work = facts.problem.depth * s.extent(ci)! * points * vectors;
+  const even = iterations % threads === 0 || iterations >= evenIterations * threads;
+  if (even) parallelOuter(s, outer, threads, work * s.extent(wTile)!);
+  else parallelOuter(s, [...outer, wTile], threads, work);
 }
+
+/** Iterations a thread from which on one more or less hardly matters. */
+const evenIterations = 8;
 
 /** Rows below which a thread's share is too uneven to be worth it. */
 const fewestRows = 4;

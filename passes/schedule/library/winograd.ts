@@ -28,6 +28,8 @@ interface Plan {
   readonly rows: number;
   readonly tileRows: number;
   readonly tileColumns: number;
+  /** Strips of tile columns that a block of one tile row is cut into, so that threads share it; 1 for none. */
+  readonly strips: number;
   /** Channel blocks of a register tile, as the weights are packed. */
   readonly vectors: number;
   readonly depth: number;
@@ -39,7 +41,7 @@ function planOf(s: Schedule, machine: Machine, threads: number): Plan {
   const epilogue = stagesOf(s.program)
     .filter((t) => t.kind === "elementwise")
     .at(-1)!.block;
-  const [, , height] = extents(epilogue) as [number, number, number];
+  const [, channelBlocks, height] = extents(epilogue) as [number, number, number];
   const tileRows = Math.ceil(height / tile[0]);
   const tileColumns = tiles / tileRows;
   const made = new Set([...product.writes, ...stageNamed(s, "WinogradInput")!.writes].map((r) => r.buffer.id));
@@ -52,8 +54,13 @@ function planOf(s: Schedule, machine: Machine, threads: number): Plan {
     if (tileRows % r === 0 && r * tileColumns <= 36 && bytesOfRows(r) <= 0.7 * machine.l2Bytes && parallelEnough)
       rows = r;
   }
-  return { tile, positions, rows, tileRows, tileColumns, vectors, depth };
+  const shares = channelBlocks / vectors;
+  const strips = tileRows === 1 && shares < threads && tileColumns >= fewestColumns * threads ? threads : 1;
+  return { tile, positions, rows, tileRows, tileColumns, strips, vectors, depth };
 }
+
+/** Tile columns below which a strip of them makes poor register tiles. */
+const fewestColumns = 8;
 
 function schedule(s: Schedule, { machine, threads }: RecipeContext): void {
   const p = planOf(s, machine, threads);
@@ -70,19 +77,24 @@ function schedule(s: Schedule, { machine, threads }: RecipeContext): void {
   const [height, width] = p.tile;
   const [block, row] = s.split(h, { factor: p.rows * height, tail: tailOf(s, h, p.rows * height) });
   const [tileRow, i] = s.split(row, { factor: height, tail: "exact" });
-  const [tileColumn, j] = s.split(w, { factor: width, tail: tailOf(s, w, width) });
+  const stripWidth = Math.ceil(p.tileColumns / p.strips) * width;
+  const [strip, columns] = p.strips > 1 ? s.split(w, { factor: stripWidth, tail: tailOf(s, w, stripWidth) }) : [];
+  const within = columns ?? w;
+  const [tileColumn, j] = s.split(within, { factor: width, tail: tailOf(s, within, width) });
   const [coTile, coBlock] = s.split(co, { factor: p.vectors, tail: "exact" });
-  s.reorder(n, block, coTile, tileRow, tileColumn, i, j, coBlock, lane);
+  const shared = strip ?? block;
+  const outer = strip ? [n, block, strip] : [n, block];
+  s.reorder(...outer, coTile, tileRow, tileColumn, i, j, coBlock, lane);
   s.vectorize(lane);
   s.computeAt(output, coTile);
   s.vectorize(s.loops(output).at(-1)!);
   s.computeAt(collect, coTile);
-  scheduleProducts(s, product, collect, p, machine);
-  s.computeAt(input, block);
+  scheduleProducts(s, product, collect, p, machine, outer.length + 1);
+  s.computeAt(input, shared);
   s.vectorize(s.loops(input).at(-1)!);
   vectorizeHalos(s, machine);
-  const work = p.rows * p.tileColumns * p.positions * p.depth * p.vectors * machine.lanes;
-  if (s.extent(block)! >= 2 * threads) parallelOuter(s, [n, block], threads, work * s.extent(coTile)!);
+  const work = (p.rows * p.tileColumns * p.positions * p.depth * p.vectors * machine.lanes) / p.strips;
+  if (strip || s.extent(block)! >= 2 * threads) parallelOuter(s, outer, threads, work * s.extent(coTile)!);
   else parallelChannels(s, input, coTile, threads, work);
 }
 const tailOf = (s: Schedule, l: LoopRef, factor: number): "exact" | "guard" =>
@@ -108,8 +120,14 @@ function splitTiles(s: Schedule, tiles: LoopRef, p: Plan, machine: Machine): [Lo
 }
 
 /** position → tiles of `points` transformed tiles → input channels, with the register tile unrolled inside. */
-function scheduleProducts(s: Schedule, product: BlockRef, collect: BlockRef, p: Plan, machine: Machine): void {
-  const depth = 3;
+function scheduleProducts(
+  s: Schedule,
+  product: BlockRef,
+  collect: BlockRef,
+  p: Plan,
+  machine: Machine,
+  depth: number,
+): void {
   const inner = s.loops(collect).slice(depth);
   const byAxis = (b: BlockRef, axis: number, from: number): LoopRef | undefined => {
     const block = findBlock(s.program, b.id)!;

@@ -1,4 +1,4 @@
-/** Compiled matrix products and convolutions of one pixel, of any extents, against the interpreter. */
+/** Compiled matrix products and convolutions of one row, of any extents, against the interpreter. */
 import { expect, test } from "vitest";
 import { GraphBuilder } from "../../../ir/graph/build.ts";
 import type { Graph } from "../../../ir/graph/graph.ts";
@@ -26,14 +26,15 @@ function product(rows: number, depth: number, columns: number, constant: boolean
   const [z] = b.node("Relu", [y!]);
   return b.finish({ name: "product", inputs: constant ? [A] : [A, B], outputs: [z!] });
 }
-/** A pointwise convolution of a map of 1 × `width` pixels. */
-function pointwise(channels: number, filters: number, width: number): Graph {
+/** A convolution of a map of 1 × `width` pixels, `taps` of them (an odd number) at a time. */
+function ofRow(channels: number, filters: number, width: number, taps = 1): Graph {
   const b = new GraphBuilder();
   const A = b.value("A", { dtype: "float32", dims: [1, channels, 1, width] });
-  const weights = b.constant("weights", tensor([filters, channels, 1, 1], 2));
-  const [y] = b.node("Conv", [A, weights, b.constant("bias", tensor([filters], 3))]);
+  const weights = b.constant("weights", tensor([filters, channels, 1, taps], 2));
+  const pads = [0, (taps - 1) / 2, 0, (taps - 1) / 2];
+  const [y] = b.node("Conv", [A, weights, b.constant("bias", tensor([filters], 3))], { attributes: { pads } });
   const [z] = b.node("HardSigmoid", [y!]);
-  return b.finish({ name: "pointwise", inputs: [A], outputs: [z!] });
+  return b.finish({ name: "row", inputs: [A], outputs: [z!] });
 }
 async function check(graph: Graph, depth: number, options: { readonly threads: number; readonly math?: "strict" }) {
   const typed = inferGraph(graph);
@@ -77,7 +78,16 @@ describeNative("products", () => {
       [64, 24],
     ] as const)
       for (const math of [undefined, "strict"] as const)
-        await check(pointwise(channels, filters, width), channels, { threads: 1, ...(math ? { math } : {}) });
+        await check(ofRow(channels, filters, width), channels, { threads: 1, ...(math ? { math } : {}) });
+  });
+  test.each([2, 3])("of one row of pixels, shared by %i threads", async (threads) => {
+    for (const [width, taps] of [
+      [50, 1],
+      [100, 3],
+      [197, 3],
+      [61, 5],
+    ] as const)
+      await check(ofRow(24, 48, width, taps), 24 * taps * 8, { threads });
   });
   test("of random extents", async () => {
     for (let n = 0; n < 24; n++) {
