@@ -13,6 +13,8 @@ export interface DotsProblem {
   readonly columns: number;
   readonly depth: number;
 }
+/** Cycles to bring an element into the order of the reduction (measured on Zen 4, tiles of 4 × 4). */
+const turnCycles = 0.5;
 
 /** Whether a tile can have all columns. */
 export const fitsDots = (columns: number): boolean => columns <= mostSums / 2;
@@ -45,15 +47,16 @@ function combineSteps(sums: number, lanes: number): number {
 
 /**
  * Whether a product of few columns takes fewer cycles with lanes along the reduction than with lanes along the columns. The
- * former combines the lanes of the results at the end; the latter leaves lanes empty. `turns` elements have to be brought
- * into the order of the reduction first.
+ * former combines the lanes of the results at the end; the latter leaves lanes empty. `turns`: whether the columns have to be
+ * brought into the order of the reduction first.
  */
-export function prefersDots(m: Machine, problem: DotsProblem, turns = 0): boolean {
+export function prefersDots(m: Machine, problem: DotsProblem, turns: boolean): boolean {
   const { rows, columns, depth } = problem;
   // Every tile of rows reads all columns again.
   if (!fitsDots(columns) || depth < 2 * m.lanes || 4 * columns * depth > m.l1Bytes) return false;
   // Halves of vectors run twice as fast where whole ones are run in two halves.
   const rate = 2 * columns <= m.lanes ? 2 : m.fmaPerCycle;
   const lanesOfColumns = depth * Math.max(rows / rate, fmaLatency);
-  return dotsCost(m, problem, rowsOfDots(m, problem)) + turns < lanesOfColumns;
+  const turning = turns && columns > 1 ? turnCycles * depth * columns : 0;
+  return dotsCost(m, problem, rowsOfDots(m, problem)) + turning < lanesOfColumns;
 }
