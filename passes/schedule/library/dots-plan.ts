@@ -38,10 +38,9 @@ function dotsCost(m: Machine, { rows, columns, depth }: DotsProblem, points: num
 }
 /** Steps that combine the lanes of `sums` vectors, two shuffles and an addition each (`combineLanes`). */
 function combineSteps(sums: number, lanes: number): number {
+  if (sums > lanes) return combineSteps(lanes, lanes) + combineSteps(sums - lanes, lanes);
   let steps = 0;
-  for (let done = 0; done < sums; done += lanes)
-    for (let width = lanes, left = Math.min(lanes, sums - done); width > 1; width /= 2)
-      steps += left = Math.ceil(left / 2);
+  for (let halves = 2; halves <= lanes; halves *= 2) steps += Math.ceil(sums / halves);
   return steps;
 }
 

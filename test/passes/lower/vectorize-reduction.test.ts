@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { add, binary, buffer, cast, constant, constantValue, load, mul, variable } from "../../../ir/expr/build.ts";
 import { dtype, type ScalarType } from "../../../ir/expr/dtype.ts";
 import type { Var } from "../../../ir/expr/expr.ts";
+import { some } from "../../../ir/expr/traverse.ts";
 import { runProgram } from "../../../ir/interp/run.ts";
 import { forLoop, primFunc, program, seq, store } from "../../../ir/loop/build.ts";
 import type { Stmt } from "../../../ir/loop/program.ts";
@@ -35,13 +36,16 @@ function reduction(n: number, op: Op, type: ScalarType, term: ScalarType = type)
     );
   return { before: make({ ...along, loopKind: "serial" }), after: make(vectorizeLoops(along, 512, ids)) };
 }
-/** S[i, j] = S[i, j] + A[i, k] · B[j, k] for a tile of results, vectorized along k; the lanes of all partial results. */
-function tile(n: number, rows: number, columns: number) {
+/**
+ * S[i, j] = S[i, j] + A[i, k] · B[j, k] for a tile of results, whose rows are `stride` elements apart, vectorized along k;
+ * the lanes of all partial results, and how many results have theirs combined on their own.
+ */
+function tile(n: number, rows: number, columns: number, stride = columns) {
   const ids = new IdSource();
   const [A, B] = [buffer(ids, "A", "float32", [rows * n]), buffer(ids, "B", "float32", [columns * n])];
-  const S = buffer(ids, "S", "float32", [rows * columns]);
+  const S = buffer(ids, "S", "float32", [rows * stride]);
   const [k, i, j, z] = ["k", "i", "j", "z"].map((name) => variable(ids, name)) as [Var, Var, Var, Var];
-  const at = add(mul(i, columns), j);
+  const at = add(mul(i, stride), j);
   const product = mul(load(A, [add(mul(i, n), k)]), load(B, [add(mul(j, n), k)]));
   const body = store(S, [at], add(load(S, [at]), product));
   const nest = forLoop(i, rows, forLoop(j, columns, body, { loopKind: "unrolled" }), { loopKind: "unrolled" });
@@ -56,7 +60,7 @@ function tile(n: number, rows: number, columns: number) {
             { buffer: B, role: "input" },
             { buffer: S, role: "output" },
           ],
-          body: seq([forLoop(z, rows * columns, store(S, [z], constant(dtype("float32"), 3))), inner]),
+          body: seq([forLoop(z, rows * stride, store(S, [z], constant(dtype("float32"), 3))), inner]),
         }),
       ],
       ids,
@@ -66,7 +70,11 @@ function tile(n: number, rows: number, columns: number) {
   visitStmt(after.functions[0]!.body, (s) => {
     if (s.kind === "allocate") accumulators = constantValue(s.buffer.shape[0]!);
   });
-  return { before: make({ ...along, loopKind: "serial" }), after, accumulators };
+  let alone = 0;
+  visitStmt(after.functions[0]!.body, (s) => {
+    if (s.kind === "store" && some(s.value, (e) => e.kind === "vectorReduce")) alone++;
+  });
+  return { before: make({ ...along, loopKind: "serial" }), after, accumulators, alone };
 }
 const lengths = [1, 2, 15, 16, 17, 31, 32, 33, 48, 64, 65, 100, 127, 128, 129, 197, 257, 300];
 
@@ -108,6 +116,24 @@ describe("vectorized reductions", () => {
       const [want, got] = [runProgram(before, inputs).S!, runProgram(after, inputs).S!];
       for (let j = 0; j < 6; j++) expect(Math.abs(Number(want[j]) - Number(got[j])), `${n}`).toBeLessThan(n * 2 ** -22);
       expect(accumulators, `${n}`).toBe(n < 32 ? undefined : n < 64 ? 96 : 192);
+    }
+  });
+  test.each([
+    [3, 2, 2],
+    [4, 5, 5],
+    [7, 4, 4],
+    [3, 5, 8],
+  ])("%i × %i results, rows %i apart", (rows, columns, stride) => {
+    for (const n of [33, 160, 197]) {
+      const { before, after, alone } = tile(n, rows, columns, stride);
+      const inputs = {
+        A: Float32Array.from({ length: rows * n }, (_, j) => Math.sin(j)),
+        B: Float32Array.from({ length: columns * n }, (_, j) => Math.cos(3 * j)),
+      };
+      const [want, got] = [runProgram(before, inputs).S!, runProgram(after, inputs).S!];
+      for (let j = 0; j < want.length; j++)
+        expect(Math.abs(Number(want[j]) - Number(got[j])), `${n}`).toBeLessThan(n * 2 ** -22);
+      expect(alone, "statements that combine the lanes of one result").toBe(stride === columns ? 0 : 1);
     }
   });
   test("a tile that does not fit into registers has none", () => {
