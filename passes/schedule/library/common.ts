@@ -36,21 +36,30 @@ const fewestReadings = 4;
 /**
  * Fetches the panel of weights that the next iteration of `panels` reads while this one is read again and again. Weights
  * are read once a run and come from beyond the second cache: the first reading of each panel would wait for all of it, and
- * the later ones for nothing. `steps` is the outermost loop of the reduction.
+ * the later ones for nothing. `steps` are the loops of the reduction: a few
+ * lines are asked for in each of its steps, because many at once wait for one another.
  */
 export function prefetchPanels(
   s: Schedule,
   block: BlockRef,
   weights: Buffer,
-  { steps, panels, machine }: { readonly steps: LoopRef; readonly panels: LoopRef; readonly machine: Machine },
+  {
+    steps,
+    panels,
+    machine,
+  }: { readonly steps: readonly LoopRef[]; readonly panels: LoopRef; readonly machine: Machine },
 ): void {
   const bytes = weights.shape.reduce((product, n) => product * (constantValue(n) ?? 1), 4);
   const around = s.loops(block).map((l) => l.id);
-  const between = s.loops(block).slice(around.indexOf(panels.id) + 1, around.indexOf(steps.id));
+  const between = s.loops(block).slice(around.indexOf(panels.id) + 1, around.indexOf(steps[0]!.id));
   const readings = between.reduce((product, l) => product * (s.extent(l) ?? 1), 1);
-  if (bytes <= machine.l1Bytes || readings < fewestReadings || (s.extent(panels) ?? 1) < 2) return;
-  const args = { block, buffer: weights.name, loop: steps, distance: 1, ahead: panels };
-  if (s.probe("prefetch", args) === undefined) s.prefetch(block, weights.name, steps, 1, panels);
+  const count = s.extent(panels) ?? 1;
+  if (bytes <= machine.l1Bytes || readings < fewestReadings || count < 2) return;
+  // Both panels stay in the second cache beside what else is read.
+  if ((2 * bytes) / count > machine.l2Bytes * 0.75) return;
+  const step = steps.at(-1)!;
+  const args = { block, buffer: weights.name, loop: step, distance: 1, ahead: panels };
+  if (s.probe("prefetch", args) === undefined) s.prefetch(block, weights.name, step, 1, panels);
 }
 
 /** Vectorizes the zeroing of halos. */

@@ -54,7 +54,7 @@ function schedule(s: Schedule, { machine: whole, threads }: RecipeContext): void
   const { block, parts } = accumulateAt(s, conv, wTile, wanted);
   const inParts = { ...facts, channelUnroll: facts.channelUnroll / parts };
   const steps = scheduleAccumulation(s, block, inParts, outer.length + 1);
-  if (steps && facts.weights) prefetchPanels(s, block, facts.weights, { steps, panels: coTile, machine });
+  if (steps.length > 0 && facts.weights) prefetchPanels(s, block, facts.weights, { steps, panels: coTile, machine });
   s.vectorize(ci);
   s.unroll(wPoint);
   s.unroll(coBlock);
@@ -114,8 +114,8 @@ function convFacts(b: Block, m: Machine): ConvFacts {
   };
 }
 
-/** Inside a tile: reductions outermost, the tile unrolled into registers within. Gives the outermost loop of the reduction. */
-function scheduleAccumulation(s: Schedule, conv: BlockRef, facts: ConvFacts, outer: number): LoopRef | undefined {
+/** Inside a tile: reductions outermost, the tile unrolled into registers within. Gives the loops of the reduction. */
+function scheduleAccumulation(s: Schedule, conv: BlockRef, facts: ConvFacts, outer: number): LoopRef[] {
   const block = findBlock(s.program, conv.id)!;
   const axes = block.iterVars.map((v, i) => ({ kind: v.kind, loop: loopOfAxis(s.program, block, i) }));
   const inner = s.loops(conv).slice(outer);
@@ -133,14 +133,14 @@ function scheduleAccumulation(s: Schedule, conv: BlockRef, facts: ConvFacts, out
     .filter((l) => l.id !== channel)
     .sort((a, b) => Number(a.id === blocks) - Number(b.id === blocks));
   const dense = facts.channelUnroll > 1 && facts.dense;
-  let outermost = reductions[0];
+  let steps = reductions;
   if (dense) {
     const [icOuter, icInner] = s.split(reductions[0]!, { factor: facts.channelUnroll, tail: "exact" });
     s.reorder(icOuter, ...reductions.slice(1), icInner, ...tile, ...lane);
     s.decomposeReduction(conv, icOuter);
     s.unroll(icInner);
     s.annotate(icInner, "schedule_barrier", true);
-    outermost = icOuter;
+    steps = [icOuter, ...reductions.slice(1)];
   } else {
     const nest = [...reductions, ...tile, ...lane];
     if (nest.length > 1) s.reorder(...nest);
@@ -153,7 +153,7 @@ function scheduleAccumulation(s: Schedule, conv: BlockRef, facts: ConvFacts, out
   }
   unrollTile(s, conv, tile, lane, outer);
   s.setScope(conv, block.writes[0]!.buffer.name, "register");
-  return outermost;
+  return steps;
 }
 /** Unrolls the tile loops and vectorizes the lane loop of the accumulation and of its initialisation. */
 function unrollTile(

@@ -52,7 +52,7 @@ function schedule(s: Schedule, { machine, threads }: RecipeContext): void {
   const wanted = accumulatorsOf(machine, tile.points * tile.vectors, tile.depth);
   const { block } = accumulateAt(s, matmul, rowTile, wanted);
   const steps = scheduleAccumulation(s, block, batch.length + 2);
-  if (steps && tile.panels) prefetchPanels(s, block, tile.panels, { steps, panels: columnTile, machine });
+  if (steps && tile.panels) prefetchPanels(s, block, tile.panels, { steps: [steps], panels: columnTile, machine });
   s.vectorize(lane);
   s.unroll(columnBlock);
   s.unroll(rowPoint);
