@@ -1,5 +1,6 @@
 /** Telling loop guards (tails of splits) from predicates that a block's meaning depends on. */
-import type { Expr } from "../../../ir/expr/expr.ts";
+import { constantValue } from "../../../ir/expr/build.ts";
+import type { Buffer, Expr } from "../../../ir/expr/expr.ts";
 import { freeVars } from "../../../ir/expr/traverse.ts";
 import type { Block, For } from "../../../ir/loop/program.ts";
 import type { BufferId, VarId } from "../../../ir/support/ids.ts";
@@ -15,7 +16,7 @@ import {
   linearOf,
   type Ranges,
 } from "./support-linear.ts";
-import { solveAccess, valueAt } from "./support-nest.ts";
+import { type Solution, solveAccess, valueAt } from "./support-nest.ts";
 
 /** What a guard may rest on. */
 interface GuardContext {
@@ -82,6 +83,13 @@ export function elementDomain(producer: Block, buffer: BufferId, read: Access, r
   const store = blockAccesses(producer, (id) => id === buffer).findLast((a) => a.kind === "store")!;
   const domain = new Map<VarId, Bounds>();
   for (const [v, s] of solveAccess(store.indices, producer.iterVars, own) ?? [])
-    if (s.kind !== "free") domain.set(v, boundsOf(valueAt(s, read.indices, ranges), ranges));
+    if (s.kind !== "free")
+      domain.set(v, withinBuffer(s, boundsOf(valueAt(s, read.indices, ranges), ranges), read.buffer));
   return domain;
+}
+/** Elements lie within their buffer, so a variable that one dimension determines is bounded by its length. */
+function withinBuffer(s: Solution, { min, max }: Bounds, b: Buffer): Bounds {
+  const length = s.kind === "point" ? constantValue(b.shape[s.dim]!) : undefined;
+  if (s.kind !== "point" || length === undefined) return { min, max };
+  return { min: Math.max(min, -s.offset), max: Math.min(max, length - 1 - s.offset) };
 }

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { add, div, mul, sub, unary } from "../../../ir/expr/build.ts";
 import { reduce, sum } from "../../../ir/loop/compute.ts";
 import type { Program } from "../../../ir/loop/program.ts";
+import { parseProgram } from "../../../ir/text/parser.ts";
 import { printProgram } from "../../../ir/text/printer.ts";
 import { compactBuffers } from "../../../passes/lower/compact-buffers.ts";
 import { cacheWrite } from "../../../passes/schedule/primitive/cache-write.ts";
@@ -165,5 +166,30 @@ describe("compactBuffers", () => {
     const { program } = apply(reverseComputeAt, p, { block: named(p, "z"), loop: loopOf(p, "y", 0) });
     const once = compactBuffers(program);
     expect(printProgram(compactBuffers(once))).toBe(printProgram(once));
+  });
+});
+
+describe("a producer of rows that its padded reader has more of", () => {
+  const padded = parseProgram(`program P(A: float32[8, 3], C: output float32[10]):
+  allocate S: float32[8]
+  for i in 0..8:
+    for k in 0..3:
+      block S(vi: spatial 8 = i, vk: reduction 3 = k):
+        reads S[vi], A[vi, vk]
+        writes S[vi]
+        init:
+          S[vi] = 0.0
+        S[vi] = S[vi] + A[vi, vk]
+  for i in 0..10:
+    block C(vi: spatial 10 = i):
+      reads S[vi - 1]
+      writes C[vi]
+      C[vi] = select(vi - 1 >= 0 and vi - 1 < 8, S[vi - 1], 0.0)
+`);
+  it("is set for every row that exists, so one row is kept", () => {
+    const moved = apply(computeAt, padded, { block: named(padded, "S"), loop: loopOf(padded, "C", 0) }).program;
+    const done = compactBuffers(moved);
+    expect(allocations(done)).toEqual(["S: float32[1]"]);
+    expectSame(padded, done);
   });
 });
