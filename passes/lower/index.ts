@@ -8,6 +8,7 @@ import { simplifyStmt } from "../simplify/statement.ts";
 import { checkBounds } from "./check-bounds.ts";
 import { compactBuffers } from "./compact-buffers.ts";
 import { flattenStorage } from "./flatten-storage.ts";
+import { hoistConditions } from "./hoist-conditions.ts";
 import { locateAccesses } from "./locate-accesses.ts";
 import { outlineParallel } from "./outline-parallel.ts";
 import { placeAllocations } from "./place-allocations.ts";
@@ -47,6 +48,11 @@ const simplify = definePass<"flat", "flat">({
   name: "simplify-statements",
   doc: "Ends loops where only conditions that fail are left, and drops conditions that the loops around decide.",
   run: (p) => mapBodies(p, (s) => simplifyStmt(shortenLoops(s))),
+});
+const hoist = definePass<"flat", "flat">({
+  name: "hoist-conditions",
+  doc: "Tests conditions outside of the loops that they do not depend on.",
+  run: (p) => mapBodies(p, hoistConditions),
 });
 const predicate = definePass<"flat", "flat">({
   name: "predicate-loads",
@@ -123,6 +129,8 @@ export function loweringPipeline(target: LoweringTarget): Pipeline<"loops", "tas
     flatten,
     // While loops still bound their variables: conditions that always hold vanish.
     simplify,
+    // Before loops become vectors or are written out, with a condition in each element.
+    hoist,
     // Before lanes are looked at, because a lane cannot skip a load.
     predicate,
     vectorize(target),
