@@ -65,7 +65,7 @@ export function contextKey(c: KernelContext): string {
     target.triple,
     target.cpu,
     target.features.join(),
-    threads > 1,
+    threads,
     math,
     schedule,
     c.checks ?? "none",
