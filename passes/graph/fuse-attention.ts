@@ -12,6 +12,7 @@ import type { ValueId } from "../../ir/support/ids.ts";
 import { type AttentionShape, keysAtATime } from "../schedule/library/attention-plan.ts";
 import type { Machine } from "../schedule/library/plan.ts";
 import { matmulShapeOf } from "./contraction-shapes.ts";
+import { type Neighbours, neighboursOf } from "./neighbours.ts";
 import { relayoutNode } from "./rewriting.ts";
 
 /** Merges the groups of each attention that `machine` computes faster as one kernel. */
@@ -33,26 +34,6 @@ export function fuseAttention(fused: FusedGraph, machine: Machine): FusedGraph {
   const groups = fused.groups.flatMap((g) => merged.get(g) ?? (gone.has(g) ? [] : [g]));
   const nodes = groups.flatMap((g) => g.nodes);
   return { graph: { ...fused.graph, nodes, values: builder.values, nextId: builder.ids.next }, groups };
-}
-
-interface Neighbours {
-  /** The group that makes a value, and the only group that reads it; absent where several do, or the caller. */
-  readonly maker: ReadonlyMap<ValueId, Group>;
-  readonly reader: ReadonlyMap<ValueId, Group>;
-}
-function neighboursOf({ graph, groups }: FusedGraph): Neighbours {
-  const maker = new Map<ValueId, Group>();
-  const reader = new Map<ValueId, Group>();
-  const shared = new Set<ValueId>(graph.outputs);
-  for (const g of groups) {
-    for (const v of g.outputs) maker.set(v, g);
-    for (const v of g.inputs) {
-      if (reader.has(v)) shared.add(v);
-      reader.set(v, g);
-    }
-  }
-  for (const v of shared) reader.delete(v);
-  return { maker, reader };
 }
 
 /** The groups of one attention. */

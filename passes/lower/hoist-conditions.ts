@@ -2,7 +2,6 @@
  * Moves conditions out of loops that they do not depend on, so that they are tested once and the loop within, which may
  * become vectors or be written out, has none.
  */
-import type { Expr } from "../../ir/expr/expr.ts";
 import { freeVars, some } from "../../ir/expr/traverse.ts";
 import { ifThen } from "../../ir/loop/build.ts";
 import type { For, If, Seq, Stmt } from "../../ir/loop/program.ts";

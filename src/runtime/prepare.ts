@@ -11,6 +11,7 @@ import { foldPadsIntoConvolutions } from "../../passes/graph/fold-pads.ts";
 import { foldScalesIntoConvolutions } from "../../passes/graph/fold-scales.ts";
 import { forwardIdentities } from "../../passes/graph/forward-identities.ts";
 import { fuseAttention } from "../../passes/graph/fuse-attention.ts";
+import { fuseBlocks } from "../../passes/graph/fuse-blocks.ts";
 import { fuseGroups } from "../../passes/graph/fuse-groups.ts";
 import { mergeGroups } from "../../passes/graph/merge-groups.ts";
 import { moveTransposes } from "../../passes/graph/move-transposes.ts";
@@ -88,8 +89,10 @@ export function patternOf(n: Node): ReturnType<Parameters<typeof fuseGroups>[1]>
 
 /** Algorithms, groups and layouts for a target. Under strict math every convolution stays the direct one. */
 export function layOut(graph: Graph, machine: Machine, math: MathPolicy = "default", threads = 1): FusedGraph {
-  if (math === "strict") return assignLayouts(fuseGroups(graph, patternOf), machine);
+  return fuseBlocks(assignLayouts(groupsFor(graph, machine, math, threads), machine), machine, threads);
+}
+function groupsFor(graph: Graph, machine: Machine, math: MathPolicy, threads: number): FusedGraph {
+  if (math === "strict") return fuseGroups(graph, patternOf);
   const dense = scaleWeights(mergeGroups(graph, machine), machine);
-  const fused = fuseGroups(selectWinograd(dense, machine, threads), patternOf);
-  return assignLayouts(fuseAttention(fused, machine), machine);
+  return fuseAttention(fuseGroups(selectWinograd(dense, machine, threads), patternOf), machine);
 }

@@ -32,38 +32,71 @@ function applies(s: Schedule): boolean {
   return window === 2 || (window === 3 && r.block.reads.some((read) => read.buffer.shape.length === 6));
 }
 
-function schedule(s: Schedule, { machine: whole, threads }: RecipeContext): void {
+function schedule(s: Schedule, { machine, threads }: RecipeContext): void {
   const stage = stagesOf(s.program).find((t) => t.kind === "reduction")!;
-  const machine = withLanes(whole, constantValue(stage.block.iterVars[4]!.extent)!);
   const conv = s.block(stage.block.name);
-  const facts = convFacts(stage.block, machine);
   const epilogue = isParam(s.func, stage.writes[0]!) ? copyOut(s, conv) : consumerOf(s, conv);
-  const [n, co, h, w, ci] = s.loops(epilogue) as [LoopCursor, LoopCursor, LoopCursor, LoopCursor, LoopCursor];
-  const problem = { ...facts.problem, extent: s.extent(w)!, vectorBlocks: s.extent(co)! };
+  const [n, co, h] = s.loops(epilogue) as [LoopCursor, LoopCursor, LoopCursor];
+  // Every thread reads all weights of a strip, which must not come from beyond its own caches.
+  const strip = weightBytes(stage.block) <= machine.l2Bytes ? shareRows(s, h, threads) : undefined;
+  if (strip) s.reorder(n, strip, co);
+  const outer = strip ? [n, strip] : [n];
+  const tiles = tileConvolution(s, conv, epilogue, outer.length, machine);
+  vectorizeHalos(s, machine);
+  const rows = [...outer, ...tiles.outer];
+  const iterations = rows.reduce((p, l) => p * s.extent(l)!, 1);
+  const even = iterations % threads === 0 || iterations >= evenIterations * threads;
+  if (even) parallelOuter(s, rows, threads, tiles.work * s.extent(tiles.inRow)!);
+  else parallelOuter(s, [...rows, tiles.inRow], threads, tiles.work);
+}
+/** Bytes of the weights that a convolution block [n, c block, h, w, lane, reductions…] reads. */
+function weightBytes(conv: Block): number {
+  const [, blocks, , , lanes] = conv.iterVars.map((v) => constantValue(v.extent)!);
+  return 4 * reductionLength(conv) * blocks! * lanes!;
+}
+const reductionLength = (b: Block): number =>
+  b.iterVars.filter((v) => v.kind === "reduction").reduce((p, v) => p * constantValue(v.extent)!, 1);
+
+/**
+ * Cuts the loops of `stage` below `depth`, of [c block, h, w, lane] all that are longer than one, into register tiles, each
+ * of which sums up its convolution first. Gives the loops over channel tiles and rows and that over the tiles of a row, the
+ * block that sums up, and the multiply-adds of a tile.
+ */
+export function tileConvolution(s: Schedule, conv: BlockRef, stage: BlockRef, depth: number, whole: Machine) {
+  const described = s.describe(conv);
+  const machine = withLanes(whole, constantValue(described.iterVars[4]!.extent)!);
+  const facts = convFacts(described, machine);
+  const [co, h, w, ci] = tileLoops(s, stage, depth);
+  const [blocks, width] = [co ? s.extent(co)! : 1, s.extent(w)!];
+  const problem = { ...facts.problem, extent: width, vectorBlocks: blocks };
   const points = Math.min(bestPoints(machine, problem, facts.vectors), facts.dense ? 32 : longestWindowedTile);
   // Nothing to tile along a row of one pixel: channel blocks give the independent accumulators.
-  const vectors = facts.dense || s.extent(w)! > 1 ? facts.vectors : largestDivisor(s.extent(co)!, 8);
+  const vectors = facts.dense || width > 1 ? facts.vectors : largestDivisor(blocks, 8);
   const [wTile, wPoint] = splitPoints(s, w, points);
-  // Every thread reads all weights then, which must not come from beyond its own caches.
-  const near = 4 * facts.problem.depth * s.extent(co)! * s.extent(ci)! <= machine.l2Bytes;
-  const strips = near ? shareRows(s, h, threads) : [h];
-  const [coTile, coBlock] = s.split(co, { factor: vectors, tail: "exact" });
-  const outer = [n, ...strips.slice(0, -1), coTile, strips.at(-1)!];
-  s.reorder(...outer, wTile, coBlock, wPoint, ci);
+  const [coTile, coBlock] = co ? s.split(co, { factor: vectors, tail: "exact" }) : [];
+  const outer = [coTile, h].filter((l) => l !== undefined);
+  const inner = [coBlock, wPoint].filter((l) => l !== undefined);
+  s.reorder(...outer, wTile, ...inner, ci);
   const wanted = facts.dense ? accumulatorsOf(machine, points * vectors, facts.channelUnroll) : 1;
   const { block, parts } = accumulateAt(s, conv, wTile, wanted);
   const inParts = { ...facts, channelUnroll: facts.channelUnroll / parts };
-  const steps = scheduleAccumulation(s, block, inParts, outer.length + 1);
-  if (steps.length > 0 && facts.weights) prefetchPanels(s, block, facts.weights, { steps, panels: coTile, machine });
+  const steps = scheduleAccumulation(s, block, inParts, depth + outer.length + 1);
+  if (steps.length > 0 && coTile && facts.weights)
+    prefetchPanels(s, block, facts.weights, { steps, panels: coTile, machine });
   s.vectorize(ci);
-  s.unroll(wPoint);
-  s.unroll(coBlock);
-  vectorizeHalos(s, machine);
-  const iterations = outer.reduce((p, l) => p * s.extent(l)!, 1);
+  for (const l of inner.toReversed()) s.unroll(l);
   const work = facts.problem.depth * s.extent(ci)! * points * vectors;
-  const even = iterations % threads === 0 || iterations >= evenIterations * threads;
-  if (even) parallelOuter(s, outer, threads, work * s.extent(wTile)!);
-  else parallelOuter(s, [...outer, wTile], threads, work);
+  return { outer, inRow: wTile, sums: block, work };
+}
+/** The loops of a stage [n, c block, h, w, lane] below `depth`; those of one iteration may be absent, but for w and lane. */
+function tileLoops(s: Schedule, stage: BlockRef, depth: number) {
+  const own = s.loops(stage).slice(depth);
+  const block = s.describe(stage);
+  const [, co, h, w, ci] = block.iterVars.map((_, axis) => {
+    const id = loopOfAxis(s.program, block, axis)?.var.id;
+    return own.find((l) => l.id === id);
+  });
+  return [co, h, w!, ci!] as const;
 }
 
 /** Iterations a thread from which on one more or less hardly matters. */
@@ -75,10 +108,10 @@ const fewestRows = 4;
  * A strip of rows for each thread, where rows can be shared evenly: then a thread reads what it wrote in the kernel before,
  * but for the rows at the strip's ends.
  */
-function shareRows(s: Schedule, h: LoopRef, threads: number): LoopRef[] {
+function shareRows(s: Schedule, h: LoopRef, threads: number): LoopRef | undefined {
   const rows = s.extent(h)!;
-  if (threads < 2 || rows % threads !== 0 || rows / threads < fewestRows) return [h];
-  return s.split(h, { factor: rows / threads, tail: "exact" });
+  if (threads < 2 || rows % threads !== 0 || rows / threads < fewestRows) return undefined;
+  return s.split(h, { factor: rows / threads, tail: "exact" })[0];
 }
 
 /** The block that reads the accumulators; recipes run after inlining, so there is one. */
@@ -100,7 +133,7 @@ interface ConvFacts {
 function convFacts(b: Block, m: Machine): ConvFacts {
   const extents = b.iterVars.map((v) => constantValue(v.extent)!);
   const reductions = b.iterVars.flatMap((v, i) => (v.kind === "reduction" ? [extents[i]!] : []));
-  const depth = reductions.reduce((p, e) => p * e, 1);
+  const depth = reductionLength(b);
   const outputBytes = 4 * extents.filter((_, i) => b.iterVars[i]!.kind === "spatial").reduce((p, e) => p * e, 1);
   const dense = reductions.length === 3;
   const weights = b.reads.find((r) => r.buffer.shape.length === 6)?.buffer;

@@ -8,6 +8,7 @@ import { ScheduleError } from "../../../ir/support/errors.ts";
 import { Schedule } from "../schedule.ts";
 import { scheduleAttention } from "./attention.ts";
 import { schedulePlanar } from "./contraction.ts";
+import { scheduleConvBlock } from "./conv-block.ts";
 import { scheduleConvolution } from "./convolution.ts";
 import { scheduleDotProducts } from "./dot-products.ts";
 import { scheduleElementwise } from "./elementwise.ts";
@@ -23,6 +24,7 @@ import { scheduleWinograd } from "./winograd.ts";
 const recipes: readonly Recipe[] = [
   scheduleWinograd,
   scheduleAttention,
+  scheduleConvBlock,
   scheduleConvolution,
   schedulePlanar,
   scheduleDotProducts,
