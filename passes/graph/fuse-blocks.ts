@@ -70,7 +70,7 @@ function candidatesOf(graph: Graph, depthwise: Conv, n: Neighbours, gone: Readon
   const [map] = depthwise.group.anchor.inputs as [ValueId];
   const [result] = depthwise.group.outputs as [ValueId];
   const before = readsOnce(depthwise.group, map) && n.reader.get(map) ? pointwise(n.maker.get(map)) : undefined;
-  const expand = before && hasRoomAtSides(graph, depthwise) ? before : undefined;
+  const expand = before && isCheap(before) && hasRoomAtSides(graph, depthwise) ? before : undefined;
   const after = pointwise(n.reader.get(result));
   const project = after && readsOnce(after.group, result) ? after : undefined;
   return [
@@ -79,6 +79,17 @@ function candidatesOf(graph: Graph, depthwise: Conv, n: Neighbours, gone: Readon
     ...(project ? [{ depthwise, project }] : []),
   ];
 }
+/** Whether an expansion's elements are quickly made: some are made twice, and with exponentials in them that lost. */
+const isCheap = ({ group }: Conv): boolean => group.nodes.every((n) => n === group.anchor || cheap.has(n.op));
+const cheap: ReadonlySet<string> = new Set([
+  "Relu",
+  "Clip",
+  "LeakyRelu",
+  "HardSwish",
+  "HardSigmoid",
+  "Add",
+  "Identity",
+]);
 /** Whether only the group's anchor reads the value, as its map. */
 const readsOnce = ({ anchor, nodes }: Group, v: ValueId): boolean =>
   anchor.inputs[0] === v && nodes.flatMap((n) => n.inputs).filter((x) => x === v).length === 1;

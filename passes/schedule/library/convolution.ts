@@ -81,8 +81,9 @@ export function tileConvolution(s: Schedule, conv: BlockRef, stage: BlockRef, de
   const { block, parts } = accumulateAt(s, conv, wTile, wanted);
   const inParts = { ...facts, channelUnroll: facts.channelUnroll / parts };
   const steps = scheduleAccumulation(s, block, inParts, depth + outer.length + 1);
-  if (steps.length > 0 && coTile && facts.weights)
-    prefetchPanels(s, block, facts.weights, { steps, panels: coTile, machine });
+  // Where the tile has a guard, what stands beside it in the loop would keep the guard there.
+  const ahead = s.describe(block).predicate === undefined ? facts.weights : undefined;
+  if (steps.length > 0 && coTile && ahead) prefetchPanels(s, block, ahead, { steps, panels: coTile, machine });
   s.vectorize(ci);
   for (const l of inner.toReversed()) s.unroll(l);
   const work = facts.problem.depth * s.extent(ci)! * points * vectors;
@@ -165,7 +166,8 @@ function scheduleAccumulation(s: Schedule, conv: BlockRef, facts: ConvFacts, out
   const tile = spatial
     .filter((l) => l.id !== channel)
     .sort((a, b) => Number(a.id === blocks) - Number(b.id === blocks));
-  const dense = facts.channelUnroll > 1 && facts.dense;
+  // Under a guard a short reduction is written out whole: accumulators of a loop there were spilled.
+  const dense = facts.channelUnroll > 1 && facts.dense && block.predicate === undefined;
   let steps = reductions;
   if (dense) {
     const [icOuter, icInner] = s.split(reductions[0]!, { factor: facts.channelUnroll, tail: "exact" });
