@@ -55,10 +55,12 @@ function addUp(s: Schedule, block: BlockRef, from: number): void {
   const tile = resultLoops(s, block, from);
   s.reorder(part!, ...tile);
   const zero = s.decomposeReduction(block, part!);
+  // No lanes where there is one result.
+  const lanes = tile.length > 0 ? 1 : 0;
   for (const b of [block, zero]) {
     const loops = s.loops(b).slice(from);
-    for (const l of loops.slice(0, -1)) s.unroll(l);
-    s.vectorize(loops.at(-1)!);
+    for (const l of loops.slice(0, loops.length - lanes)) s.unroll(l);
+    for (const l of loops.slice(loops.length - lanes)) s.vectorize(l);
   }
   s.setScope(block, s.describe(block).writes[0]!.buffer.name, "register");
 }

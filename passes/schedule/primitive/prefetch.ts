@@ -130,7 +130,9 @@ function rewrite(program: Program, args: PrefetchArgs) {
   const hint: Stmt = evaluate(
     call("prefetch", args.ahead ? [target, index(0), secondCache] : [target], dtype("int32")),
   );
-  const nest = loops.reduceRight<Stmt>((inner, l) => forLoop(l.var, l.extent, inner), hint);
+  // Written out between the steps of a reduction; by themselves they are many.
+  const loopKind = p.sharing.length > 0 ? "unrolled" : "serial";
+  const nest = loops.reduceRight<Stmt>((inner, l) => forLoop(l.var, l.extent, inner, { loopKind }), hint);
   const next: For = { ...loop, body: seq([nest, loop.body]) };
   return { program: { ...replaceStmt(program, loop, next), nextId: ids.next }, result: undefined };
 }
