@@ -12,7 +12,7 @@ import type { ValueId } from "../../ir/support/ids.ts";
 import { type AttentionShape, keysAtATime } from "../schedule/library/attention-plan.ts";
 import type { Machine } from "../schedule/library/plan.ts";
 import { matmulShapeOf } from "./contraction-shapes.ts";
-import { type Neighbours, neighboursOf } from "./neighbours.ts";
+import { groupOf, type Neighbours, neighboursOf, withMerged } from "./neighbours.ts";
 import { relayoutNode } from "./rewriting.ts";
 
 /** Merges the groups of each attention that `machine` computes faster as one kernel. */
@@ -30,10 +30,7 @@ export function fuseAttention(fused: FusedGraph, machine: Machine): FusedGraph {
     for (const g of whole) gone.add(g);
     merged.set(mix, mergedGroup(builder, parts, tile));
   }
-  if (merged.size === 0) return fused;
-  const groups = fused.groups.flatMap((g) => merged.get(g) ?? (gone.has(g) ? [] : [g]));
-  const nodes = groups.flatMap((g) => g.nodes);
-  return { graph: { ...fused.graph, nodes, values: builder.values, nextId: builder.ids.next }, groups };
+  return withMerged(fused, merged, gone, builder);
 }
 
 /** The groups of one attention. */
@@ -114,9 +111,7 @@ function mergedGroup(b: GraphBuilder, { scores, softmax, mix, before, after }: P
     ...others(mix),
     ...after.flatMap((g) => g.nodes),
   ];
-  const made = new Set(nodes.flatMap((n) => n.outputs));
-  const inputs = nodes.flatMap((n) => n.inputs.filter((v) => v !== undefined && !made.has(v))) as ValueId[];
-  return { nodes, anchor, inputs: [...new Set(inputs)], outputs: (after[0] ?? mix).outputs };
+  return groupOf(nodes, anchor, (after[0] ?? mix).outputs);
 }
 /** The product of the scores: of keys that a node of the group lays out, into a value that another one reads. */
 function scoresOf(b: GraphBuilder, scores: Group, before: readonly Group[], used: ValueId): Node[] {

@@ -14,7 +14,7 @@ import { type BlockShape, type ConvExtents, savedCycles } from "../schedule/libr
 import type { Machine } from "../schedule/library/plan.ts";
 import { type ConvShape, convShapeOf } from "./contraction-shapes.ts";
 import { blockLanes } from "./layout-candidate.ts";
-import { type Neighbours, neighboursOf } from "./neighbours.ts";
+import { groupOf, type Neighbours, neighboursOf, withMerged } from "./neighbours.ts";
 
 /** Merges the groups of each block that `threads` threads of `machine` compute faster as one kernel. */
 export function fuseBlocks(fused: FusedGraph, machine: Machine, threads: number): FusedGraph {
@@ -31,10 +31,7 @@ export function fuseBlocks(fused: FusedGraph, machine: Machine, threads: number)
     for (const part of whole) gone.add(part);
     merged.set(whole.at(-1)!, mergedGroup(builder, best));
   }
-  if (merged.size === 0) return fused;
-  const groups = fused.groups.flatMap((g) => merged.get(g) ?? (gone.has(g) ? [] : [g]));
-  const nodes = groups.flatMap((g) => g.nodes);
-  return { graph: { ...fused.graph, nodes, values: builder.values, nextId: builder.ids.next }, groups };
+  return withMerged(fused, merged, gone, builder);
 }
 
 /** A convolution in channel blocks, with what is done with its elements. */
@@ -132,10 +129,8 @@ function mergedGroup(b: GraphBuilder, parts: Parts): Group {
     ...(expand ? withRows(b, depthwise) : depthwise.group.nodes),
     ...(project?.group.nodes ?? []),
   ];
-  const made = new Set(nodes.flatMap((n) => n.outputs));
-  const inputs = nodes.flatMap((n) => n.inputs.filter((v) => v !== undefined && !made.has(v))) as ValueId[];
   const { anchor, outputs } = (project ?? depthwise).group;
-  return { nodes, anchor: nodes.find((n) => n.id === anchor.id)!, inputs: [...new Set(inputs)], outputs };
+  return groupOf(nodes, nodes.find((n) => n.id === anchor.id)!, outputs);
 }
 /** The nodes of a depthwise convolution that reads rows of zeros which a node before it makes. */
 function withRows(b: GraphBuilder, { group, shape }: Conv): Node[] {

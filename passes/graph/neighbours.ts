@@ -1,5 +1,6 @@
-/** Makers and readers of values among the groups of a graph. */
-import type { FusedGraph, Group } from "../../ir/graph/graph.ts";
+/** Groups of a graph that stand beside each other, and merging them. */
+import type { GraphBuilder } from "../../ir/graph/build.ts";
+import type { FusedGraph, Group, Node } from "../../ir/graph/graph.ts";
 import type { ValueId } from "../../ir/support/ids.ts";
 
 /** Which groups stand beside each other. */
@@ -21,4 +22,23 @@ export function neighboursOf({ graph, groups }: FusedGraph): Neighbours {
   }
   for (const v of shared) reader.delete(v);
   return { maker, reader };
+}
+
+/** The group of nodes in their order, which reads what none of them makes. */
+export function groupOf(nodes: readonly Node[], anchor: Node, outputs: readonly ValueId[]): Group {
+  const made = new Set(nodes.flatMap((n) => n.outputs));
+  const inputs = nodes.flatMap((n) => n.inputs.filter((v) => v !== undefined && !made.has(v))) as ValueId[];
+  return { nodes, anchor, inputs: [...new Set(inputs)], outputs };
+}
+/** The graph with merged groups in the places of their keys, and without the other groups that are gone into them. */
+export function withMerged(
+  fused: FusedGraph,
+  merged: ReadonlyMap<Group, Group>,
+  gone: ReadonlySet<Group>,
+  builder: GraphBuilder,
+): FusedGraph {
+  if (merged.size === 0) return fused;
+  const groups = fused.groups.flatMap((g) => merged.get(g) ?? (gone.has(g) ? [] : [g]));
+  const nodes = groups.flatMap((g) => g.nodes);
+  return { graph: { ...fused.graph, nodes, values: builder.values, nextId: builder.ids.next }, groups };
 }

@@ -36,8 +36,8 @@ const fewestReadings = 4;
 /**
  * Fetches the panel of weights that the next iteration of `panels` reads while this one is read again and again. Weights
  * are read once a run and come from beyond the second cache: the first reading of each panel would wait for all of it, and
- * the later ones for nothing. `steps` are the loops of the reduction: a few
- * lines are asked for in each of its steps, because many at once wait for one another.
+ * the later ones for nothing. `steps` are the loops of the reduction: a few lines are asked for in each of its steps,
+ * because many at once wait for one another.
  */
 export function prefetchPanels(
   s: Schedule,
@@ -62,12 +62,13 @@ export function prefetchPanels(
   if (s.probe("prefetch", args) === undefined) s.prefetch(block, weights.name, step, 1, panels);
 }
 
-/** Vectorizes the zeroing of halos. */
+/** Vectorizes the zeroing of halos, whose last loop runs over the lanes of a channel block. */
 export function vectorizeHalos(s: Schedule, machine: Machine): void {
   for (const stage of stagesOf(s.program)) {
     if (stage.kind !== "halo") continue;
     const inner = s.loops(s.block(stage.block.name)).at(-1);
-    if (inner && (s.extent(inner) ?? 0) === machine.lanes) s.vectorize(inner);
+    const extent = inner ? (s.extent(inner) ?? 0) : 0;
+    if (inner && extent > 1 && extent <= machine.lanes) s.vectorize(inner);
   }
 }
 

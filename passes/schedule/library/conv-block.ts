@@ -16,10 +16,9 @@ import type { BlockRef } from "../primitive.ts";
 import type { LoopCursor } from "../query.ts";
 import type { Schedule } from "../schedule.ts";
 import { type BlockShape, type ConvExtents, cutBlock } from "./block-plan.ts";
-import { parallelOuter } from "./common.ts";
-import { tileConvolution } from "./convolution.ts";
+import { parallelOuter, vectorizeHalos } from "./common.ts";
+import { reductionLength, tileConvolution } from "./convolution.ts";
 import { inlineStages } from "./inline.ts";
-import type { Machine } from "./plan.ts";
 import type { Recipe, RecipeContext } from "./recipe.ts";
 import { workOf } from "./reduction.ts";
 import { type Stage, stagesOf } from "./structure.ts";
@@ -58,7 +57,7 @@ function schedule(s: Schedule, { machine, threads }: RecipeContext): void {
     for (const b of sums.id === conv.id ? [end, conv] : [end, conv, sums])
       s.hoistStorage(b, s.describe(b).writes[0]!.buffer.name, piece);
   }
-  vectorizeZeros(s, machine);
+  vectorizeHalos(s, machine);
   parallelOuter(s, [shared], threads, work / s.extent(shared)!);
 }
 
@@ -85,13 +84,6 @@ function settle(s: Schedule): Part[] {
     return { conv: ref(conv), end: ref(ends[i]!), halos: halos.filter((t) => t.writes[0] === made).map(ref) };
   });
 }
-/** Vectorizes the zeroing of halos, whose last loop runs over the lanes of a channel block. */
-function vectorizeZeros(s: Schedule, { lanes }: Machine): void {
-  for (const t of stagesOf(s.program)) {
-    const lane = t.kind === "halo" ? s.loops(s.block(t.block.name)).at(-1) : undefined;
-    if (lane && s.extent(lane)! > 1 && s.extent(lane)! <= lanes) s.vectorize(lane);
-  }
-}
 
 function shapeOf(stages: readonly Stage[]): BlockShape {
   const convs = stages.filter((t) => t.kind === "reduction");
@@ -109,7 +101,6 @@ function shapeOf(stages: readonly Stage[]): BlockShape {
 }
 /** A block iterates over [n, c block, h, w, lane, reductions…]. */
 function extentsOf(b: Block): ConvExtents {
-  const [batch, blocks, rows, width, lanes, ...reductions] = b.iterVars.map((v) => constantValue(v.extent)!);
-  const depth = reductions.reduce((p, n) => p * n, 1);
-  return { batch: batch!, channels: blocks! * lanes!, rows: rows!, width: width!, depth };
+  const [batch, blocks, rows, width, lanes] = b.iterVars.map((v) => constantValue(v.extent)!);
+  return { batch: batch!, channels: blocks! * lanes!, rows: rows!, width: width!, depth: reductionLength(b) };
 }

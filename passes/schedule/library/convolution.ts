@@ -54,7 +54,8 @@ function weightBytes(conv: Block): number {
   const [, blocks, , , lanes] = conv.iterVars.map((v) => constantValue(v.extent)!);
   return 4 * reductionLength(conv) * blocks! * lanes!;
 }
-const reductionLength = (b: Block): number =>
+/** Products that a block sums up for each result. */
+export const reductionLength = (b: Block): number =>
   b.iterVars.filter((v) => v.kind === "reduction").reduce((p, v) => p * constantValue(v.extent)!, 1);
 
 /**
