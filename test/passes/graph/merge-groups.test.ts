@@ -1,24 +1,11 @@
 import { describe, expect, it } from "vitest";
 import { GraphBuilder, staticDims } from "../../../ir/graph/build.ts";
 import type { Graph } from "../../../ir/graph/graph.ts";
-import { elementCount, tensorValue } from "../../../ir/graph/tensor-value.ts";
 import { mergeGroups } from "../../../passes/graph/merge-groups.ts";
 import { inferGraph } from "../../../src/operators/infer.ts";
 import { interpretGraph } from "../../../src/operators/interpret.ts";
 import { compile } from "../../../src/runtime/compile.ts";
-import { missingHere, resolveTarget } from "../../../src/runtime/host.ts";
-
-const wave = (dims: readonly number[], step: number) =>
-  tensorValue(
-    "float32",
-    dims,
-    Float32Array.from({ length: elementCount(dims) }, (_, i) => Math.sin(i * step)),
-  );
-/** 512-bit vectors in two halves: blocks of 8 channels are as fast an element. */
-const machine = { lanes: 16, registers: 32, l1Bytes: 32768, l2Bytes: 1 << 20, fmaPerCycle: 1 };
-
-/** Those of them that this machine can run. */
-const targets = ["host", "x86-64-v3"].filter((target) => missingHere(resolveTarget(target)).length === 0);
+import { close, machine, targets, wave } from "./support.ts";
 
 /** A padded 3 × 3 convolution with a bias. */
 function network(groups: number, inputs: number, outputs: number): Graph {
@@ -31,8 +18,6 @@ function network(groups: number, inputs: number, outputs: number): Graph {
   const [y] = b.node("Relu", [c], { outputs: ["y"] });
   return inferGraph(b.finish({ name: "t", inputs: [x], outputs: [y!] }));
 }
-const close = (actual: ArrayLike<number>, expected: Float32Array): void =>
-  expected.forEach((v, i) => void expect(actual[i]).toBeCloseTo(v, 4));
 
 describe("grouped convolutions", () => {
   it.each([

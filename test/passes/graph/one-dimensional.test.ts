@@ -1,19 +1,13 @@
 import { describe, expect, it } from "vitest";
 import { GraphBuilder, staticDims } from "../../../ir/graph/build.ts";
 import type { Graph } from "../../../ir/graph/graph.ts";
-import { elementCount, tensorValue } from "../../../ir/graph/tensor-value.ts";
+import { tensorValue } from "../../../ir/graph/tensor-value.ts";
 import type { ValueId } from "../../../ir/support/ids.ts";
 import { giveRows } from "../../../passes/graph/one-dimensional.ts";
 import { inferGraph } from "../../../src/operators/infer.ts";
 import { interpretGraph } from "../../../src/operators/interpret.ts";
 import { patternOf } from "../../../src/runtime/prepare.ts";
-
-const wave = (dims: readonly number[], step: number) =>
-  tensorValue(
-    "float32",
-    dims,
-    Float32Array.from({ length: elementCount(dims) }, (_, i) => Math.sin(i * step)),
-  );
+import { wave } from "./support.ts";
 
 /** Input [2, 4, 19], then what `build` makes of it. */
 function network(build: (b: GraphBuilder, x: ValueId) => ValueId[]): Graph {

@@ -1,23 +1,12 @@
 import { describe, expect, it } from "vitest";
 import { GraphBuilder } from "../../../ir/graph/build.ts";
 import type { Graph } from "../../../ir/graph/graph.ts";
-import { elementCount, tensorValue } from "../../../ir/graph/tensor-value.ts";
 import type { ValueId } from "../../../ir/support/ids.ts";
 import { scaleWeights } from "../../../passes/graph/scale-weights.ts";
 import { inferGraph } from "../../../src/operators/infer.ts";
 import { interpretGraph } from "../../../src/operators/interpret.ts";
 import { compile } from "../../../src/runtime/compile.ts";
-import { missingHere, resolveTarget } from "../../../src/runtime/host.ts";
-
-const wave = (dims: readonly number[], step: number) =>
-  tensorValue(
-    "float32",
-    dims,
-    Float32Array.from({ length: elementCount(dims) }, (_, i) => Math.sin(i * step)),
-  );
-const machine = { lanes: 16, registers: 32, l1Bytes: 32768, l2Bytes: 1 << 20, fmaPerCycle: 1 };
-/** Those of them that this machine can run. */
-const targets = ["host", "x86-64-v3"].filter((target) => missingHere(resolveTarget(target)).length === 0);
+import { close, machine, targets, wave } from "./support.ts";
 
 interface Spec {
   readonly inputs: number;
@@ -48,8 +37,6 @@ function network(spec: Spec): Graph {
   const [y] = b.node("Conv", [product, w, weights([outputs], 2.1)], { attributes: { group, pads }, outputs: ["y"] });
   return inferGraph(b.finish({ name: "t", inputs: [x], outputs: spec.also ? [y!, product] : [y!] }));
 }
-const close = (actual: ArrayLike<number>, expected: Float32Array): void =>
-  expected.forEach((v, i) => void expect(actual[i]).toBeCloseTo(v, 4));
 const wide: Spec = { inputs: 24, outputs: 16, map: [14, 13] };
 
 describe("scaled maps before pointwise convolutions", () => {

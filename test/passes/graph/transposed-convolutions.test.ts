@@ -1,17 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { type AttributeRecord, GraphBuilder } from "../../../ir/graph/build.ts";
 import type { Graph } from "../../../ir/graph/graph.ts";
-import { elementCount, tensorValue } from "../../../ir/graph/tensor-value.ts";
 import { replaceTransposedConvolutions } from "../../../passes/graph/transposed-convolutions.ts";
 import { inferGraph } from "../../../src/operators/infer.ts";
 import { interpretGraph } from "../../../src/operators/interpret.ts";
-
-const wave = (dims: readonly number[], step: number) =>
-  tensorValue(
-    "float32",
-    dims,
-    Float32Array.from({ length: elementCount(dims) }, (_, i) => Math.sin(i * step)),
-  );
+import { wave } from "./support.ts";
 
 interface Case {
   readonly input: readonly [number, number];
