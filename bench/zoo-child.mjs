@@ -1,11 +1,15 @@
-/** Measures one network at one number of threads: ours and ONNX Runtime in turn, outputs compared first. */
+/**
+ * Measures one network at one number of threads: ours, ONNX Runtime and the peak of multiply-adds in turn, outputs
+ * compared first.
+ */
 import { createRequire } from "node:module";
+import { fmaPeakProbe } from "../dist/native/measure.js";
 import { compile, Tensor } from "../dist/src/index.js";
 import { answer, childArgument, settle } from "./support/children.mjs";
 import { feedData, relativeError } from "./support/feeds.mjs";
 import { median } from "./support/statistics.mjs";
 
-const { path, target, threads, rounds, blockMs, tolerance } = childArgument();
+const { path, target, threads, rounds, blockMs, tolerance, vectorBits } = childArgument();
 const peer = createRequire(import.meta.url)("onnxruntime-node");
 
 const start = performance.now();
@@ -31,7 +35,11 @@ async function measure() {
     ours: { run: () => network.runSync(feeds), rounds: [] },
     onnxruntime: { run: () => session.run(peerFeeds), rounds: [] },
   };
+  const probe = fmaPeakProbe({ bits: vectorBits, threads });
+  const peakGflops = [];
   for (let round = 0; round < rounds; round++) {
+    await settle();
+    peakGflops.push(probe.measure(blockMs));
     for (const side of Object.values(sides)) {
       await settle();
       side.rounds.push(await block(side.run));
@@ -44,6 +52,7 @@ async function measure() {
     flops,
     maxRelativeError,
     nativeMs,
+    peakGflops,
     oursMs: sides.ours.rounds,
     onnxruntimeMs: sides.onnxruntime.rounds,
   });

@@ -8,6 +8,7 @@ import {
   type JitHandle,
   jitCreate,
   type PoolHandle,
+  type TimingOptions,
   timeEntry,
 } from "./addon.ts";
 
@@ -31,19 +32,20 @@ interface Work {
 
 /** The shortest time of a call: what disturbs a measurement only ever makes it longer. */
 export function bestNs(entry: bigint, run: Run, work: Work): number {
+  const { figureMs } = work;
+  return Math.min(...timesNs(entry, run, work, { repeats: 5, minTimeMs: figureMs / 2, maxTimeMs: figureMs * 20 }));
+}
+
+/** Times of calls one after another, after a first one that is not counted. */
+export function timesNs(entry: bigint, run: Run, work: Omit<Work, "figureMs">, timing: TimingOptions): Float64Array {
   const sink = allocAligned(work.tasks * 64);
   const address = work.slice ? addressOf(work.slice.buffer) : 0n;
   const slice = BigInt(work.slice?.sliceBytes ?? 0);
   const constants = BigUint64Array.of(BigInt(work.passes), address, slice, addressOf(sink), BigInt(work.tasks));
   const io = new BigUint64Array(1);
-  const samples = timeEntry(entry, run.rt, 0n, addressOf(constants), io, {
-    warmup: 1,
-    repeats: 5,
-    minTimeMs: work.figureMs / 2,
-    maxTimeMs: work.figureMs * 20,
-  });
+  const samples = timeEntry(entry, run.rt, 0n, addressOf(constants), io, { warmup: 1, ...timing });
   freeAligned(sink);
-  return Math.min(...samples);
+  return samples;
 }
 
 /** Compiles loops for this machine. */

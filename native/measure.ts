@@ -11,7 +11,7 @@ import {
 } from "./addon.ts";
 import { machineFacts } from "./machine.ts";
 import { type Bits, chainBody, entryText, readBody, readStreams, stepsPerPass } from "./measure-loops.ts";
-import { bestNs, linkLoops, passesFor, type Run } from "./measure-timing.ts";
+import { bestNs, linkLoops, passesFor, type Run, timesNs } from "./measure-timing.ts";
 
 /** Highest rate of float32 multiply-adds, one of which counts as two operations. */
 export interface FmaPeak {
@@ -84,6 +84,36 @@ export function peakGflops(rates: MachineRates, threads: number): number {
   return Math.max(0, ...rates.fma.filter((peak) => peak.threads === threads).map((peak) => peak.gflops));
 }
 
+/** A peak that is measured again and again, in turn with what is compared with it: clocks change under load. */
+export interface FmaPeakProbe {
+  /** Rates of so many runs of about a millisecond, one after another, in GFLOP/s. */
+  measure(runs: number): number[];
+  dispose(): void;
+}
+
+/**
+ * Prepares to measure the multiply-add rate of vectors of one width.
+ * @throws UnavailableError without the add-on
+ */
+export function fmaPeakProbe(options: { readonly bits: Bits; readonly threads: number }): FmaPeakProbe {
+  const { bits, threads } = options;
+  const jit = linkLoops(loopsText(bits));
+  const run = { threads, rt: threads > 1 ? poolCreate(threads) : serial };
+  const entry = jitLookup(jit, `fma${bits}`);
+  const tasks = threads * tasksPerThread;
+  const passes = fmaPasses(entry, run, 16);
+  return {
+    measure: (runs) => {
+      const times = timesNs(entry, run, { passes, tasks }, { repeats: runs, minTimeMs: 0 });
+      return Array.from(times, (ns) => fmaOperations(bits, passes * tasks) / ns);
+    },
+    dispose: () => {
+      poolDispose(run.rt);
+      jitDispose(jit);
+    },
+  };
+}
+
 /** The vector widths of this processor, narrow ones first. */
 export function vectorWidths(): Bits[] {
   const features = new Set(hostCpu().features.split(","));
@@ -94,12 +124,25 @@ export function vectorWidths(): Bits[] {
 }
 
 function measureFma(jit: JitHandle, bits: Bits, run: Run & { figureMs: number }): FmaPeak {
+  const { threads, figureMs } = run;
+  const entry = jitLookup(jit, `fma${bits}`);
+  const tasks = threads * tasksPerThread;
+  const passes = fmaPasses(entry, run, figureMs);
+  return {
+    bits,
+    threads,
+    gflops: fmaOperations(bits, passes * tasks) / bestNs(entry, run, { passes, tasks, figureMs }),
+  };
+}
+
+function fmaPasses(entry: bigint, run: Run, figureMs: number): number {
   const tasks = run.threads * tasksPerThread;
-  const nsPerPass = (passes: number) =>
-    bestNs(jitLookup(jit, `fma${bits}`), run, { passes, tasks, figureMs: run.figureMs });
-  const passes = passesFor(nsPerPass, run.figureMs);
-  const operations = 2 * (bits / 32) * accumulators * stepsPerPass * passes * tasks;
-  return { bits, threads: run.threads, gflops: operations / nsPerPass(passes) };
+  return passesFor((passes) => bestNs(entry, run, { passes, tasks, figureMs }), figureMs);
+}
+
+/** Operations of so many passes of the multiply-add loop. */
+function fmaOperations(bits: Bits, passes: number): number {
+  return 2 * (bits / 32) * accumulators * stepsPerPass * passes;
 }
 
 interface Place {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { hostFacts, machineFacts } from "../../native/machine.ts";
-import { measureMachine, peakGflops } from "../../native/measure.ts";
+import { fmaPeakProbe, measureMachine, peakGflops, vectorWidths } from "../../native/measure.ts";
 
 describe("machineFacts", () => {
   it("gives caches that grow from level to level", () => {
@@ -38,5 +38,18 @@ describe("measureMachine", () => {
 
   it("takes less than a few seconds even on a busy machine", () => {
     expect(rates.elapsedMs).toBeLessThan(5_000);
+  });
+});
+
+describe("fmaPeakProbe", () => {
+  it.each([1, 2])("measures the same peak again and again with %i threads", (threads) => {
+    const probe = fmaPeakProbe({ bits: vectorWidths().at(-1) ?? 128, threads });
+    try {
+      for (const rates of [probe.measure(3), probe.measure(5)])
+        for (const rate of rates) expect(rate).toBeGreaterThan(threads === 1 ? 1 : 0.01);
+      expect(probe.measure(4)).toHaveLength(4);
+    } finally {
+      probe.dispose();
+    }
   });
 });
