@@ -3,6 +3,7 @@
  * depth; the right-hand side is packed in panels of one tile's columns. Loop order: column tile → row tile → depth.
  */
 import { constantValue } from "../../../ir/expr/build.ts";
+import type { Buffer } from "../../../ir/expr/expr.ts";
 import { freeVars } from "../../../ir/expr/traverse.ts";
 import type { Block } from "../../../ir/loop/program.ts";
 import type { BufferId } from "../../../ir/support/ids.ts";
@@ -80,19 +81,24 @@ function tileOf(b: Block, m: Machine, rows: number, columns: number) {
   const depth = constantValue(depthAxis.extent)!;
   const vectorBlocks = Math.ceil(columns / m.lanes);
   const problem = { vectorBlocks, extent: rows, depth, outputBytes: 4 * rows * columns };
-  const packed = b.reads.find((r) =>
-    isPackedPanel(
-      r.buffer.shape.map((e) => constantValue(e) ?? 0),
-      depth,
-      m.lanes,
-    ),
-  )?.buffer;
-  if (!packed) return { ...chooseRegisterTile(m, problem), depth };
-  const vectors = constantValue(packed.shape[2]!)! / m.lanes;
-  return { points: bestPoints(m, problem, vectors), vectors, depth, panels: packed };
+  const panels = panelsOf(b, m.lanes);
+  if (!panels) return { ...chooseRegisterTile(m, problem), depth };
+  const vectors = constantValue(panels.shape[2]!)! / m.lanes;
+  return { points: bestPoints(m, problem, vectors), vectors, depth, panels };
 }
-const isPackedPanel = (shape: readonly number[], depth: number, lanes: number): boolean =>
-  shape.length === 3 && shape[1] === depth && shape[2]! % lanes === 0;
+/** The right-hand side, where it lies in panels `[column tile][depth][column in tile]`. */
+function panelsOf(b: Block, lanes: number): Buffer | undefined {
+  const result = b.writes[0]!;
+  const depth = b.iterVars.find((v) => v.kind === "reduction")!.var.id;
+  // Rows and columns, or blocks of columns and the columns within one.
+  const columns = new Set(result.ranges.slice(-2).flatMap((r) => [...freeVars(r.min)]));
+  return b.reads.find(({ buffer, ranges }) => {
+    const width = constantValue(buffer.shape.at(-1)!) ?? 0;
+    const [tile, step] = ranges;
+    if (buffer.id === result.buffer.id || ranges.length !== 3 || width % lanes !== 0) return false;
+    return freeVars(step!.min).has(depth) && [...freeVars(tile!.min)].every((v) => columns.has(v));
+  })?.buffer;
+}
 
 /** Gives the outermost loop of the reduction; undefined at a depth of 1. */
 export function scheduleAccumulation(s: Schedule, matmul: BlockRef, outer: number): LoopRef | undefined {

@@ -7,6 +7,8 @@ import { compile, Tensor } from "../../../src/index.ts";
 import { numbersOf, tensorOf } from "../../../src/operators/elements.ts";
 import { inferGraph } from "../../../src/operators/infer.ts";
 import { interpretGraph } from "../../../src/operators/interpret.ts";
+import { kernelContext, prepareGraph } from "../../../src/runtime/compile.ts";
+import { lowerGroup } from "../../../src/runtime/kernels.ts";
 import { describeNative } from "../../codegen/native-run.ts";
 import { Random } from "../../property/support/random.ts";
 
@@ -50,6 +52,18 @@ async function check(graph: Graph, depth: number, options: { readonly threads: n
   net.dispose();
   expect(Math.max(...errors)).toBeLessThanOrEqual(depth * 2 ** -22);
 }
+
+/** The primitives of the schedule of A·B with relu, whose B is an input. */
+function steps(rows: number, depth: number, columns: number): readonly string[] {
+  const options = { threads: 1, target: "x86-64-v4" } as const;
+  const context = kernelContext(options);
+  const prepared = prepareGraph(product(rows, depth, columns, false), context, options);
+  const lowered = lowerGroup(prepared.fused.graph, prepared.steps[0]!, context, "product");
+  return lowered.schedule!.trace.steps.map((step) => step.primitive);
+}
+test("results with as many vectors in a row as the depth are not taken for panels", () => {
+  expect(steps(472, 6, 96)).not.toContain("prefetch");
+});
 
 const random = new Random(11);
 const extent = (most: number): number => Math.max(1, Math.round(most ** random.unit()));
