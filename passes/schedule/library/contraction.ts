@@ -7,7 +7,7 @@ import type { Schedule } from "../schedule.ts";
 import { parallelOuter, vectorizeHalos } from "./common.ts";
 import { variableOf } from "./contiguous.ts";
 import { scheduleElementwiseBlock } from "./elementwise.ts";
-import { chooseRegisterTile, type RegisterTile } from "./plan.ts";
+import { chooseRegisterTile, orderOfTiles, type RegisterTile, type TileProblem } from "./plan.ts";
 import { contextOf, type Recipe, type RecipeOptions } from "./recipe.ts";
 import { ownLoops, reduction } from "./reduction.ts";
 import { epilogueOf, registerTile, type TilePlan } from "./register-tile.ts";
@@ -41,7 +41,7 @@ export function matmul(s: Schedule, block: BlockRef | string, options: MatmulOpt
     reduction(s, ref, options);
     return;
   }
-  const plan = planOf(s, ref, row, column, options);
+  const plan = planOf(s, ref, { point: row, lane: column, inRows: true }, options);
   const width = plan.vectors * plan.lanes;
   const [right] = operandsAlong(s, ref, column).filter((name) => !operandsAlong(s, ref, row).includes(name));
   const bytes = 4 * s.extent(column)! * s.extent(s.loops(ref).at(-1)!)!;
@@ -71,7 +71,7 @@ export function conv2d(s: Schedule, block: BlockRef | string, options: Contracti
   });
   const point = shared ?? spatial.at(-2) ?? lane;
   const at = spatial.findIndex((l) => l.id === point.id) - spatial.length;
-  tiled(s, ref, at, -1, planOf(s, ref, point, lane, options), options);
+  tiled(s, ref, at, -1, planOf(s, ref, { point, lane }, options), options);
 }
 
 /**
@@ -88,30 +88,32 @@ export function depthwise(s: Schedule, block: BlockRef | string, options: Contra
   const [pixel, channel] = ownLoops(s, ref, "spatial", 0).slice(-2) as [LoopRef, LoopRef];
   const window = ownLoops(s, ref, "reduction", 0);
   const points = Math.min(s.extent(pixel)!, 14);
-  const plan = planOf(s, ref, pixel, channel, { vectors: 1, points, steps: 16, ...options });
+  const plan = planOf(s, ref, { point: pixel, lane: channel }, { vectors: 1, points, steps: 16, ...options });
   tiled(s, ref, -2, -1, plan, options);
   for (const l of window) if (s.probe("unroll", { loop: l }) === undefined && s.extent(l)! <= 7) s.unroll(l);
 }
 
 /** Chooses what of a tile is not given. */
-function planOf(s: Schedule, ref: BlockRef, point: LoopRef, lane: LoopRef, options: ContractionOptions): TilePlan {
+function planOf(
+  s: Schedule,
+  ref: BlockRef,
+  { point, lane, inRows = false }: Pick<TilePlan, "point" | "lane"> & Pick<TileProblem, "inRows">,
+  options: ContractionOptions,
+): TilePlan {
   const { machine, threads } = contextOf(options);
   const extents = s.describe(ref).iterVars.map((v) => constantValue(v.extent) ?? 1);
   const depth = ownLoops(s, ref, "reduction", 0).reduce((p, l) => p * s.extent(l)!, 1);
   const outputs = extents.reduce((p, n) => p * n, 1) / depth;
   const vectorBlocks = Math.ceil(s.extent(lane)! / machine.lanes);
-  const chosen = chooseRegisterTile(machine, {
-    vectorBlocks,
-    ragged: true,
-    extent: s.extent(point)!,
-    depth,
-    outputBytes: 4 * outputs,
-  });
+  const extent = { rows: s.extent(point)!, columns: s.extent(lane)!, depth };
+  const problem = { vectorBlocks, ragged: true, extent: extent.rows, depth, outputBytes: 4 * outputs };
+  const orderOf = (rows: number) => orderOfTiles(machine, extent, Math.ceil(extent.rows / rows), threads);
+  const inRow = chooseRegisterTile(machine, { ...problem, inRows });
+  // Threads that share strips find more of them where they are narrow.
+  const shared = threads > 1 && orderOf(options.points ?? inRow.points) === "points";
+  const chosen = shared ? chooseRegisterTile(machine, problem) : inRow;
   const { points = chosen.points, vectors = chosen.vectors, steps = 8 } = options;
-  // What all strips read stays in the first cache, so results may be written in the order in which they lie.
-  const rows = Math.ceil(s.extent(point)! / points);
-  const inner =
-    4 * depth * s.extent(lane)! <= machine.l1Bytes / 2 && (threads === 1 || rows >= 4 * threads) ? "lanes" : "points";
+  const inner = orderOf(points);
   return { points, vectors, steps, inner, lanes: machine.lanes, point, lane };
 }
 /** Tiles the block's results along two of its stage's loops, counted from the end, and runs the tiles in parallel. */

@@ -14,7 +14,14 @@ import { copyOut, parallelOuter, prefetchPanels, splitPoints } from "./common.ts
 import { accessesInLoops } from "./contiguous.ts";
 import { matmul as scheduleProduct } from "./contraction.ts";
 import { accumulateAt, accumulatorsOf, resultLoops } from "./partial-sums.ts";
-import { bestPoints, chooseRegisterTile, largestDivisor, type Machine } from "./plan.ts";
+import {
+  bestPoints,
+  chooseRegisterTile,
+  largestDivisor,
+  type Machine,
+  orderOfTiles,
+  type ProductExtents,
+} from "./plan.ts";
 import type { Recipe, RecipeContext } from "./recipe.ts";
 import { ownLoops } from "./reduction.ts";
 import { isParam, stagesOf } from "./structure.ts";
@@ -44,20 +51,24 @@ function schedule(s: Schedule, { machine, threads }: RecipeContext): void {
   const loops = inAxisOrder(s, epilogue, stage.block.writes[0]!.buffer.id);
   const [row, column] = loops.slice(-2) as [LoopRef, LoopRef];
   const batch = loops.slice(0, -2);
-  const tile = tileOf(stage.block, machine, s.extent(row)!, s.extent(column)!);
+  const problem = { rows: s.extent(row)!, columns: s.extent(column)!, depth: depthOf(stage.block) };
+  const tile = tileOf(stage.block, machine, problem);
   const { lanes } = machine;
   const [rowTile, rowPoint] = splitPoints(s, row, tile.points);
   const [columnTile, inTile] = splitColumns(s, column, tile.vectors * lanes);
   const [columnBlock, lane] = splitColumns(s, inTile, lanes);
-  s.reorder(...batch, columnTile, rowTile, rowPoint, columnBlock, lane);
-  const wanted = accumulatorsOf(machine, tile.points * tile.vectors, tile.depth);
-  const { block } = accumulateAt(s, matmul, rowTile, wanted);
+  // Panels stay in the second cache while all rows pass.
+  const order = tile.panels ? "points" : orderOfTiles(machine, problem, s.extent(rowTile)!, threads);
+  const tiles = order === "lanes" ? [rowTile, columnTile] : [columnTile, rowTile];
+  s.reorder(...batch, ...tiles, rowPoint, columnBlock, lane);
+  const wanted = accumulatorsOf(machine, tile.points * tile.vectors, problem.depth);
+  const { block } = accumulateAt(s, matmul, tiles.at(-1)!, wanted);
   const steps = scheduleAccumulation(s, block, batch.length + 2);
   if (steps && tile.panels) prefetchPanels(s, block, tile.panels, { steps: [steps], panels: columnTile, machine });
   s.vectorize(lane);
   s.unroll(columnBlock);
   s.unroll(rowPoint);
-  parallelOuter(s, [...batch, columnTile, rowTile], threads, tile.depth * tile.points * tile.vectors * lanes);
+  parallelOuter(s, [...batch, ...tiles], threads, problem.depth * tile.points * tile.vectors * lanes);
 }
 /** The loops of the epilogue in the order of the axes of the product, which its result need not have. */
 function inAxisOrder(s: Schedule, epilogue: BlockRef, product: BufferId): LoopRef[] {
@@ -76,15 +87,15 @@ export function splitColumns(s: Schedule, loop: LoopRef, factor: number): [LoopR
   return s.split(loop, { factor, tail: s.extent(loop)! % factor === 0 ? "exact" : "guard" });
 }
 
-function tileOf(b: Block, m: Machine, rows: number, columns: number) {
-  const depthAxis = b.iterVars.find((v) => v.kind === "reduction")!;
-  const depth = constantValue(depthAxis.extent)!;
+const depthOf = (b: Block): number => constantValue(b.iterVars.find((v) => v.kind === "reduction")!.extent)!;
+
+function tileOf(b: Block, m: Machine, { rows, columns, depth }: ProductExtents) {
   const vectorBlocks = Math.ceil(columns / m.lanes);
   const problem = { vectorBlocks, extent: rows, depth, outputBytes: 4 * rows * columns };
   const panels = panelsOf(b, m.lanes);
-  if (!panels) return { ...chooseRegisterTile(m, problem), depth };
+  if (!panels) return { ...chooseRegisterTile(m, { ...problem, inRows: true }), panels };
   const vectors = constantValue(panels.shape[2]!)! / m.lanes;
-  return { points: bestPoints(m, problem, vectors), vectors, depth, panels };
+  return { points: bestPoints(m, problem, vectors), vectors, panels };
 }
 /** The right-hand side, where it lies in panels `[column tile][depth][column in tile]`. */
 function panelsOf(b: Block, lanes: number): Buffer | undefined {

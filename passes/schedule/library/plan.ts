@@ -64,6 +64,8 @@ export interface TileProblem {
   readonly depth: number;
   /** Output bytes; thin reductions over large outputs prefer one store stream. */
   readonly outputBytes: number;
+  /** The vectors of a point lie side by side in the output, as the columns of a row do; else in blocks of channels. */
+  readonly inRows?: boolean;
 }
 
 /** Cycles from issuing an FMA to its result, the least distance between two uses of one accumulator. */
@@ -95,12 +97,24 @@ export function tileCost(m: Machine, problem: TileProblem, tile: RegisterTile): 
     rest > 0 && problem.ragged ? tileCost(m, { ...problem, vectorBlocks: rest }, { points, vectors: rest }) : 0;
   const tiles = Math.ceil(problem.extent / points) * (strips + (rest > 0 && !problem.ragged ? 1 : 0));
   const fmas = (points * vectors) / m.fmaPerCycle;
-  const loads = (points + vectors) / 2;
+  const loads = problem.inRows ? points / 2 + (1.5 * vectors) / m.fmaPerCycle : (points + vectors) / 2;
   const weightBytes = vectors * m.lanes * 4;
   const weights = problem.depth * weightBytes > m.l1Bytes / 2 ? weightBytes : 0;
   const step = together(fmas, loads, fmaLatency, weights / secondLevelBytes) + 0.02 * loads;
+  if (problem.inRows) return tiles * (problem.depth * step + storesOfRows(tile)) + cutOff;
   const thin = problem.depth <= 16 && problem.outputBytes > m.l2Bytes && vectors > 1 ? 2 : 1;
   return tiles * (problem.depth * step * thin + 1.5 * points * vectors + 24) + cutOff;
+}
+
+/** Stored vectors of a tile beside which the sums of the next one go on. */
+const storesBeside = 16;
+/**
+ * Cycles that a tile takes longer than its sums where vectors of a row lie side by side: its stores hardly count as long as
+ * they fit into the queue, and every row begins within a line of the cache (measured on Zen 4, depths of 1 to 40).
+ */
+function storesOfRows({ points, vectors }: RegisterTile): number {
+  const stores = points * vectors;
+  return 0.7 * stores + 0.5 * points + 3 * Math.max(0, stores - storesBeside);
 }
 
 /**
@@ -130,6 +144,26 @@ export function unrolledChannels(channels: number, lanes: number): number {
 export function largestDivisor(n: number, limit: number): number {
   for (let d = Math.min(n, limit); d > 1; d--) if (n % d === 0) return d;
   return 1;
+}
+
+/** A matrix product of `rows` × `columns` sums over `depth`. */
+export interface ProductExtents {
+  readonly rows: number;
+  readonly columns: number;
+  readonly depth: number;
+}
+/**
+ * Whether the tiles of a row of them come one after the other ("lanes"), or those of a column ("points"). Where the right-hand
+ * side stays in the first cache, results are written in the order in which they lie, if there are rows for all threads.
+ */
+export function orderOfTiles(
+  m: Machine,
+  { columns, depth }: ProductExtents,
+  rowTiles: number,
+  threads: number,
+): "lanes" | "points" {
+  const stays = 4 * depth * columns <= m.l1Bytes / 2;
+  return stays && (threads === 1 || rowTiles >= 4 * threads) ? "lanes" : "points";
 }
 
 /** The best number of points when the vectors of a tile are given (weights are packed for them). */

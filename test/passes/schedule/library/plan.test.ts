@@ -1,0 +1,31 @@
+/** The model of tiles: what it prefers where, on a machine with AVX-512 that runs a vector in two halves. */
+import { expect, test } from "vitest";
+import {
+  chooseRegisterTile,
+  genericMachine,
+  orderOfTiles,
+  type TileProblem,
+} from "../../../../passes/schedule/library/plan.ts";
+
+const machine = { ...genericMachine, fmaPerCycle: 1 };
+const results = (p: TileProblem): number => {
+  const { points, vectors } = chooseRegisterTile(machine, p);
+  return points * vectors;
+};
+const thin = { vectorBlocks: 21, ragged: true, extent: 441, depth: 4, outputBytes: 4 * 441 * 327 };
+const deep = { ...thin, depth: 512 };
+
+test("a thin product in rows has tiles whose stores fit beside the next tile's sums", () => {
+  expect(results({ ...thin, inRows: true })).toBeLessThanOrEqual(16);
+});
+test("a deep product fills the registers, as does a thin one in blocks of channels", () => {
+  expect(results({ ...deep, inRows: true })).toBeGreaterThan(20);
+  expect(results(thin)).toBeGreaterThan(20);
+});
+test("tiles of a row follow each other while the right-hand side stays in the first cache", () => {
+  const product = { rows: 400, columns: 64, depth: 64 };
+  expect(orderOfTiles(machine, product, 100, 1)).toBe("lanes");
+  expect(orderOfTiles(machine, { ...product, depth: 65 }, 100, 1)).toBe("points");
+  // Too few tiles of rows for the threads.
+  expect(orderOfTiles(machine, product, 7, 2)).toBe("points");
+});
