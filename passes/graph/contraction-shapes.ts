@@ -85,6 +85,8 @@ export interface MatmulShape {
   readonly columns: number;
   readonly depth: number;
   readonly batch: number;
+  /** Matrices along the last axis of the batch that share the right-hand side; 1 where each has its own. */
+  readonly alike: number;
   readonly leftTransposed: boolean;
   readonly rightTransposed: boolean;
 }
@@ -110,6 +112,7 @@ export function matmulShapeOf(graph: Graph, n: Node): MatmulShape | undefined {
     columns: y.at(-1)!,
     depth: leftTransposed ? a.at(-2)! : a.at(-1)!,
     batch: y.slice(0, -2).reduce((p, d) => p * d, 1),
+    alike: b.length === 2 ? (y.at(-3) ?? 1) : 1,
     leftTransposed,
     rightTransposed: n.op === "Gemm" && flag("transB"),
   };

@@ -112,7 +112,8 @@ function matmulTile(s: MatmulShape, m: Machine) {
   return chooseRegisterTile(m, {
     vectorBlocks: Math.ceil(s.columns / m.lanes),
     extent: s.rows,
+    alike: s.alike,
     depth: s.depth,
-    outputBytes: 4 * s.rows * s.columns,
+    outputBytes: 4 * s.alike * s.rows * s.columns,
   });
 }

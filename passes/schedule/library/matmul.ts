@@ -1,6 +1,7 @@
 /**
  * Register-blocked matrix product: `points` rows × `vectors` vectors of columns accumulate in registers over the whole
- * depth; the right-hand side is packed in panels of one tile's columns. Loop order: column tile → row tile → depth.
+ * depth; the right-hand side is packed in panels of one tile's columns. Loop order: (batch →) column tile → (matrices that share
+ * the right-hand side →) row tile → depth.
  */
 import { constantValue } from "../../../ir/expr/build.ts";
 import type { Buffer } from "../../../ir/expr/expr.ts";
@@ -51,24 +52,52 @@ function schedule(s: Schedule, { machine, threads }: RecipeContext): void {
   const loops = inAxisOrder(s, epilogue, stage.block.writes[0]!.buffer.id);
   const [row, column] = loops.slice(-2) as [LoopRef, LoopRef];
   const batch = loops.slice(0, -2);
-  const problem = { rows: s.extent(row)!, columns: s.extent(column)!, depth: depthOf(stage.block) };
+  const shared = sharesRight(stage.block);
+  const alike = shared ? batch.at(-1) : undefined;
+  const extents = { rows: s.extent(row)!, columns: s.extent(column)!, depth: depthOf(stage.block) };
+  const problem = { ...extents, alike: alike ? s.extent(alike)! : 1 };
   const tile = tileOf(stage.block, machine, problem);
   const { lanes } = machine;
-  const [rowTile, rowPoint] = splitPoints(s, row, tile.points);
+  const rows = splitRows(s, row, alike, tile.points);
   const [columnTile, inTile] = splitColumns(s, column, tile.vectors * lanes);
   const [columnBlock, lane] = splitColumns(s, inTile, lanes);
+  const rowTiles = [...batch.slice(0, alike ? -1 : undefined), ...rows.tiles];
+  const count = rows.tiles.reduce((product, l) => product * s.extent(l)!, 1);
   // Panels stay in the second cache while all rows pass.
-  const order = tile.panels ? "points" : orderOfTiles(machine, problem, s.extent(rowTile)!, threads);
-  const tiles = order === "lanes" ? [rowTile, columnTile] : [columnTile, rowTile];
-  s.reorder(...batch, ...tiles, rowPoint, columnBlock, lane);
+  const order = tile.panels ? "points" : orderOfTiles(machine, problem, count, threads);
+  const below = order === "lanes" ? rowTiles.length : shared ? 0 : batch.length;
+  const outer = [...rowTiles.slice(0, below), columnTile, ...rowTiles.slice(below)];
+  s.reorder(...outer, ...rows.points, columnBlock, lane);
   const wanted = accumulatorsOf(machine, tile.points * tile.vectors, problem.depth);
-  const { block } = accumulateAt(s, matmul, tiles.at(-1)!, wanted);
-  const steps = scheduleAccumulation(s, block, batch.length + 2);
+  const { block } = accumulateAt(s, matmul, outer.at(-1)!, wanted);
+  const steps = scheduleAccumulation(s, block, outer.length);
   if (steps && tile.panels) prefetchPanels(s, block, tile.panels, { steps: [steps], panels: columnTile, machine });
   s.vectorize(lane);
   s.unroll(columnBlock);
-  s.unroll(rowPoint);
-  parallelOuter(s, [...batch, ...tiles], threads, problem.depth * tile.points * tile.vectors * lanes);
+  for (const l of rows.points.toReversed()) s.unroll(l);
+  parallelOuter(s, outer, threads, problem.depth * tile.points * tile.vectors * lanes);
+}
+/**
+ * Whether all matrices of a batch are multiplied by one right-hand side: then they are more rows of one product, and each
+ * of its panels is read for all of them in turn.
+ */
+function sharesRight({ iterVars, reads, writes, annotations }: Block): boolean {
+  const axes = iterVars.filter((v) => v.kind === "spatial").map((v) => v.var.id);
+  const factors = reads.filter((r) => r.buffer.id !== writes[0]!.buffer.id);
+  const used = factors.map((r) => new Set(r.ranges.flatMap((range) => [...freeVars(range.min)])));
+  const right = used.find((vars) => vars.has(axes.at(-1)!));
+  const batch = annotations?.batch;
+  return right !== undefined && Array.isArray(batch) && !axes.slice(0, batch.length).some((v) => right.has(v));
+}
+/** Loops over tiles of rows, and those over a tile's rows: part of a matrix, or several whole ones of those `alike`. */
+function splitRows(s: Schedule, row: LoopRef, alike: LoopRef | undefined, points: number) {
+  const rows = s.extent(row)!;
+  if (alike && points > rows) {
+    const [tile, matrix] = splitPoints(s, alike, points / rows);
+    return { tiles: [tile], points: [matrix, row] };
+  }
+  const [tile, point] = splitPoints(s, row, points);
+  return { tiles: alike ? [alike, tile] : [tile], points: [point] };
 }
 /** The loops of the epilogue in the order of the axes of the product, which its result need not have. */
 function inAxisOrder(s: Schedule, epilogue: BlockRef, product: BufferId): LoopRef[] {
@@ -89,9 +118,9 @@ export function splitColumns(s: Schedule, loop: LoopRef, factor: number): [LoopR
 
 const depthOf = (b: Block): number => constantValue(b.iterVars.find((v) => v.kind === "reduction")!.extent)!;
 
-function tileOf(b: Block, m: Machine, { rows, columns, depth }: ProductExtents) {
+function tileOf(b: Block, m: Machine, { rows, columns, depth, alike }: ProductExtents & { alike: number }) {
   const vectorBlocks = Math.ceil(columns / m.lanes);
-  const problem = { vectorBlocks, extent: rows, depth, outputBytes: 4 * rows * columns };
+  const problem = { vectorBlocks, extent: rows, alike, depth, outputBytes: 4 * alike * rows * columns };
   const panels = panelsOf(b, m.lanes);
   if (!panels) return { ...chooseRegisterTile(m, { ...problem, inRows: true }), panels };
   const vectors = constantValue(panels.shape[2]!)! / m.lanes;

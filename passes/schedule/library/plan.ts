@@ -60,6 +60,8 @@ export interface TileProblem {
   readonly ragged?: boolean;
   /** Extent of the axis the points run along (output width, matmul rows). */
   readonly extent: number;
+  /** How many such axes read the same weights, of which a tile may span several whole ones; 1 if absent. */
+  readonly alike?: number;
   /** Length of the reduction. */
   readonly depth: number;
   /** Output bytes; thin reductions over large outputs prefer one store stream. */
@@ -77,8 +79,7 @@ export function chooseRegisterTile(m: Machine, problem: TileProblem): RegisterTi
   let bestCost = Number.POSITIVE_INFINITY;
   for (let vectors = 1; vectors <= Math.min(problem.vectorBlocks, 8); vectors++) {
     if (problem.vectorBlocks % vectors !== 0 && !problem.ragged) continue;
-    const most = Math.min(problem.extent, Math.floor((m.registers - 1 - vectors) / vectors));
-    for (let points = 1; points <= most; points++) {
+    for (const points of pointsOf(m, problem, vectors)) {
       // Wide tiles need a register for each broadcast too, which several vectors share.
       if (problem.ragged && vectors > 4 && points * (vectors + 1) + vectors > m.registers - 2) break;
       const cost = tileCost(m, problem, { points, vectors });
@@ -88,6 +89,15 @@ export function chooseRegisterTile(m: Machine, problem: TileProblem): RegisterTi
   return best;
 }
 
+/** How many points a tile of so many vectors may have: accumulators, and a register for each vector of weights, must fit. */
+function pointsOf(m: Machine, { extent, alike = 1 }: TileProblem, vectors: number): number[] {
+  const most = Math.floor((m.registers - 1 - vectors) / vectors);
+  const several = Math.min(alike, Math.floor(most / extent));
+  return [...range(Math.min(extent, most), 1), ...range(several, extent).slice(1)];
+}
+/** `step`, 2·`step`, … `count`·`step`. */
+const range = (count: number, step: number): number[] => Array.from({ length: count }, (_, i) => (i + 1) * step);
+
 /** Modelled cycles of computing the whole problem with this tile. */
 export function tileCost(m: Machine, problem: TileProblem, tile: RegisterTile): number {
   const { points, vectors } = tile;
@@ -95,7 +105,9 @@ export function tileCost(m: Machine, problem: TileProblem, tile: RegisterTile): 
   const strips = Math.floor(problem.vectorBlocks / vectors);
   const cutOff =
     rest > 0 && problem.ragged ? tileCost(m, { ...problem, vectorBlocks: rest }, { points, vectors: rest }) : 0;
-  const tiles = Math.ceil(problem.extent / points) * (strips + (rest > 0 && !problem.ragged ? 1 : 0));
+  const { extent, alike = 1 } = problem;
+  const along = points > extent ? Math.ceil(alike / (points / extent)) : alike * Math.ceil(extent / points);
+  const tiles = along * (strips + (rest > 0 && !problem.ragged ? 1 : 0));
   const fmas = (points * vectors) / m.fmaPerCycle;
   const loads = problem.inRows ? points / 2 + (1.5 * vectors) / m.fmaPerCycle : (points + vectors) / 2;
   const weightBytes = vectors * m.lanes * 4;
@@ -168,9 +180,8 @@ export function orderOfTiles(
 
 /** The best number of points when the vectors of a tile are given (weights are packed for them). */
 export function bestPoints(m: Machine, problem: TileProblem, vectors: number): number {
-  const most = Math.max(1, Math.min(problem.extent, Math.floor((m.registers - 1 - vectors) / vectors)));
   let best = 1;
-  for (let points = 2; points <= most; points++)
+  for (const points of pointsOf(m, problem, vectors))
     if (tileCost(m, problem, { points, vectors }) < tileCost(m, problem, { points: best, vectors })) best = points;
   return best;
 }

@@ -3,6 +3,9 @@ import { expect, test } from "vitest";
 import { GraphBuilder } from "../../../ir/graph/build.ts";
 import type { Graph } from "../../../ir/graph/graph.ts";
 import { elementCount, type TensorValue } from "../../../ir/graph/tensor-value.ts";
+import type { LoopKind } from "../../../ir/loop/program.ts";
+import type { Schedule } from "../../../passes/schedule/schedule.ts";
+import { findLoop } from "../../../passes/schedule/tree.ts";
 import { compile, Tensor } from "../../../src/index.ts";
 import { numbersOf, tensorOf } from "../../../src/operators/elements.ts";
 import { inferGraph } from "../../../src/operators/infer.ts";
@@ -27,6 +30,20 @@ function product(rows: number, depth: number, columns: number, constant: boolean
   const [y] = b.node("Gemm", [A, B, ...(constant ? [bias] : [])]);
   const [z] = b.node("Relu", [y!]);
   return b.finish({ name: "product", inputs: constant ? [A] : [A, B], outputs: [z!] });
+}
+/** gelu-like A·B + bias + A2 of a batch of matrices that share B, or have one each. */
+function batched(dims: readonly number[], columns: number, right: "shared" | "own" | "constant"): Graph {
+  const b = new GraphBuilder();
+  const depth = dims.at(-1)!;
+  const result = [...dims.slice(0, -1), columns];
+  const A = b.value("A", { dtype: "float32", dims });
+  const more = b.value("more", { dtype: "float32", dims: result });
+  const shape = right === "own" ? [...dims.slice(0, -2), depth, columns] : [depth, columns];
+  const B = right === "constant" ? b.constant("B", tensor(shape, 2)) : b.value("B", { dtype: "float32", dims: shape });
+  const [y] = b.node("MatMul", [A, B]);
+  const [z] = b.node("Add", [y!, b.constant("bias", tensor([columns], 3))]);
+  const [sum] = b.node("Add", [z!, more]);
+  return b.finish({ name: "batched", inputs: right === "constant" ? [A, more] : [A, B, more], outputs: [sum!] });
 }
 /** A convolution of a map of 1 × `width` pixels, `taps` of them (an odd number) at a time. */
 function ofRow(channels: number, filters: number, width: number, taps = 1): Graph {
@@ -53,16 +70,30 @@ async function check(graph: Graph, depth: number, options: { readonly threads: n
   expect(Math.max(...errors)).toBeLessThanOrEqual(depth * 2 ** -22);
 }
 
-/** The primitives of the schedule of A·B with relu, whose B is an input. */
-function steps(rows: number, depth: number, columns: number): readonly string[] {
+/** The schedule of a graph of one kernel. */
+function scheduleOf(graph: Graph): Schedule {
   const options = { threads: 1, target: "x86-64-v4" } as const;
   const context = kernelContext(options);
-  const prepared = prepareGraph(product(rows, depth, columns, false), context, options);
-  const lowered = lowerGroup(prepared.fused.graph, prepared.steps[0]!, context, "product");
-  return lowered.schedule!.trace.steps.map((step) => step.primitive);
+  const prepared = prepareGraph(graph, context, options);
+  return lowerGroup(prepared.fused.graph, prepared.steps[0]!, context, "product").schedule!;
 }
 test("results with as many vectors in a row as the depth are not taken for panels", () => {
-  expect(steps(472, 6, 96)).not.toContain("prefetch");
+  const { steps } = scheduleOf(product(472, 6, 96, false)).trace;
+  expect(steps.map((step) => step.primitive)).not.toContain("prefetch");
+});
+test.each([
+  { dims: [1, 3, 3, 768], matrices: 3 },
+  { dims: [2, 50, 1, 256], matrices: 5 },
+  { dims: [1, 7, 7, 384], matrices: 1 },
+])("matrices $dims that share their right-hand side are rows of one product", ({ dims, matrices }) => {
+  const s = scheduleOf(batched(dims, 192, "constant"));
+  const extents = (kind: LoopKind) =>
+    s.loops("matmul").flatMap((l) => (findLoop(s.program, l.id)!.loopKind === kind ? [s.extent(l)!] : []));
+  // Tiles of columns outermost: each panel of weights is read for all rows in turn.
+  const [columnTiles] = extents("serial");
+  const [, ...tile] = extents("unrolled");
+  expect(columnTiles! * tile.at(-1)! * 16).toBe(192);
+  expect(tile.slice(0, -1).reduce((n, k) => n * k, 1)).toBe(matrices * dims.at(-2)!);
 });
 
 const random = new Random(11);
@@ -102,6 +133,18 @@ describeNative("products", () => {
       [61, 5],
     ] as const)
       await check(ofRow(24, 48, width, taps), 24 * taps * 8, { threads });
+  });
+  test.each([
+    [2, 3, 3, 40],
+    [1, 5, 1, 33],
+    [3, 7, 2, 24],
+    [29, 1, 70],
+    [2, 40, 16],
+  ])("of batches %i, %i, %i, %i", async (...dims) => {
+    const own = dims.filter((d) => d !== undefined);
+    for (const columns of [8, 48, 100])
+      for (const right of ["shared", "own", "constant"] as const)
+        for (const threads of [1, 2]) await check(batched(own, columns, right), own.at(-1)!, { threads });
   });
   test("of random extents", async () => {
     for (let n = 0; n < 24; n++) {

@@ -22,6 +22,14 @@ test("a deep product fills the registers, as does a thin one in blocks of channe
   expect(results({ ...deep, inRows: true })).toBeGreaterThan(20);
   expect(results(thin)).toBeGreaterThan(20);
 });
+test("a tile of few rows spans several matrices that share their right-hand side", () => {
+  const few = { ...deep, vectorBlocks: 24, ragged: false, extent: 3 };
+  expect(chooseRegisterTile(machine, few).points).toBe(3);
+  const { points, vectors } = chooseRegisterTile(machine, { ...few, alike: 3 });
+  expect([points, points * vectors > 20]).toEqual([9, true]);
+  // Only whole ones: 7 rows fill the registers by themselves.
+  expect(chooseRegisterTile(machine, { ...few, extent: 7, alike: 7 }).points % 7).toBe(0);
+});
 test("tiles of a row follow each other while the right-hand side stays in the first cache", () => {
   const product = { rows: 400, columns: 64, depth: 64 };
   expect(orderOfTiles(machine, product, 100, 1)).toBe("lanes");
