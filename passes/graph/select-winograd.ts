@@ -47,12 +47,16 @@ const memoryBytesPerCycle = 8;
 /** Weights above this many bytes come from memory each time. */
 const lastLevelBytes = 8 << 20;
 /**
+ * Strided convolutions have up to twice the positions for each output, so weights come in faster than they are multiplied.
+ * Where they were measured within networks, they came from memory however few they were, and were waited for.
+ */
+const isStrided = (s: ConvShape): boolean => Math.max(...s.strides) > 1;
+/**
  * The part of the reading from memory that products wait for; the rest is done ahead. Weights that are used for all tiles
  * at once are read in one stream: accumulators of two channel blocks fill the registers beside two weights and a pixel.
- * For strided convolutions, with up to twice the positions, this did not hold where it was measured.
  */
 function waitedFor(s: ConvShape, tiles: number, { registers }: Machine): number {
-  return Math.max(...s.strides) === 1 && tiles <= (registers - 3) >> 1 ? 0.1 : 0.4;
+  return !isStrided(s) && tiles <= (registers - 3) >> 1 ? 0.1 : 0.4;
 }
 
 /** The tile along height and width with the least modelled cycles; undefined when the direct algorithm has less. */
@@ -97,7 +101,8 @@ function winogradCycles(
     const streaming = weightBytes / memoryBytesPerCycle;
     return Math.max(multiplying + waitedFor(s, tiles, machine) * streaming, streaming);
   }
-  const streaming = weightBytes > machine.l2Bytes / 4 ? weightBytes / lastLevelBytesPerCycle : 0;
+  const bytesPerCycle = isStrided(s) ? memoryBytesPerCycle : lastLevelBytesPerCycle;
+  const streaming = weightBytes > machine.l2Bytes / 4 ? weightBytes / bytesPerCycle : 0;
   return Math.max(multiplying, streaming);
 }
 
