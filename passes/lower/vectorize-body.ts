@@ -95,9 +95,10 @@ function vectorizeFor(ctx: VectorContext, s: For, mask: Expr | undefined): Stmt 
   return { ...s, min: value(ctx, s.min, mask), extent: value(ctx, s.extent, mask), body };
 }
 
-/** Each lane gets its own element: element i of lane l is element i·lanes + l. */
+/** Each lane gets its own element: element i of lane l is element i·lanes + l. Chunks of a loop differ in lanes. */
 function vectorizeAllocate(ctx: VectorContext, s: Allocate, mask: Expr | undefined): Stmt {
-  const wide: Buffer = { ...s.buffer, shape: [mul(s.buffer.shape[0]!, ctx.lanes)] };
+  const shape = [mul(s.buffer.shape[0]!, ctx.lanes)];
+  const wide: Buffer = { ...s.buffer, id: ctx.ids.fresh<"buffer">(), shape };
   ctx.expanded.set(s.buffer.id, wide);
   return allocate(wide, vectorizeStmt(ctx, s.body, mask));
 }

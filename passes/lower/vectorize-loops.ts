@@ -7,6 +7,10 @@
  * rest of descending powers of two, so that every vector has a legal type. Where machines have masks for it and all
  * elements are float32, the rest is one vector with its last lanes left out. A non-constant extent gets a loop of chunks
  * and a serial rest.
+ *
+ * Note [Narrow vectors first]. Chunks are independent, and narrower ones come before those that are wider. A scalar that
+ * all of them are multiplied by is then last used by a wide one. Where a narrow multiply-add is the last, LLVM gives its sum
+ * the register of the broadcast instead of the one it had, and spills a tile of sums to exchange them.
  */
 import {
   add,
@@ -116,6 +120,7 @@ function vectorize(loop: For, { lanes, masked }: Widths, ids: IdSource): Stmt {
   if (extent === undefined) return dynamicExtent(loop, lanes, ids);
   if (extent <= 0) return emptyStmt;
   const chunks: Stmt[] = [];
+  const narrow: Stmt[] = [];
   const whole = Math.floor(extent / lanes);
   const rest = extent - whole * lanes;
   const reduced = vectorizeReduction(
@@ -132,10 +137,12 @@ function vectorize(loop: For, { lanes, masked }: Widths, ids: IdSource): Stmt {
     const narrower = 2 ** Math.floor(Math.log2(left));
     const width = Math.min(lanes, masked && narrower < left ? 2 * narrower : narrower);
     const body = start === 0 ? loop.body : renameLocals(loop.body, ids);
-    chunks.push(vectorizeChunk(loop, body, add(loop.min, start), width, ids, left));
+    const chunk = vectorizeChunk(loop, body, add(loop.min, start), width, ids, left);
+    (width < lanes ? narrow : chunks).push(chunk);
     start += width;
   }
-  return seq(chunks);
+  // Note [Narrow vectors first].
+  return seq([...narrow.reverse(), ...chunks]);
 }
 function chunkLoop(loop: For, lanes: number, count: Expr, ids: IdSource): Stmt {
   const chunk = variable(ids, `${loop.var.name}_v`);

@@ -70,13 +70,14 @@ async function check(graph: Graph, depth: number, options: { readonly threads: n
   expect(Math.max(...errors)).toBeLessThanOrEqual(depth * 2 ** -22);
 }
 
-/** The schedule of a graph of one kernel. */
-function scheduleOf(graph: Graph): Schedule {
+/** Schedule and LLVM IR of a graph of one kernel, for AVX-512. */
+function lowered(graph: Graph) {
   const options = { threads: 1, target: "x86-64-v4" } as const;
   const context = kernelContext(options);
   const prepared = prepareGraph(graph, context, options);
-  return lowerGroup(prepared.fused.graph, prepared.steps[0]!, context, "product").schedule!;
+  return lowerGroup(prepared.fused.graph, prepared.steps[0]!, context, "product");
 }
+const scheduleOf = (graph: Graph): Schedule => lowered(graph).schedule!;
 test("results with as many vectors in a row as the depth are not taken for panels", () => {
   const { steps } = scheduleOf(product(472, 6, 96, false)).trace;
   expect(steps.map((step) => step.primitive)).not.toContain("prefetch");
@@ -94,6 +95,12 @@ test.each([
   const [, ...tile] = extents("unrolled");
   expect(columnTiles! * tile.at(-1)! * 16).toBe(192);
   expect(tile.slice(0, -1).reduce((n, k) => n * k, 1)).toBe(matrices * dims.at(-2)!);
+});
+test("narrow sums of a row come before those of whole vectors", () => {
+  const { text } = lowered(product(9, 34, 40, false));
+  const [narrow, whole] = [8, 16].map((lanes) => text.indexOf(`fadd contract <${lanes} x float>`));
+  expect(narrow).toBeGreaterThan(0);
+  expect(whole).toBeGreaterThan(narrow!);
 });
 
 const random = new Random(11);
