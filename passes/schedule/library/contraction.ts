@@ -7,7 +7,7 @@ import type { Schedule } from "../schedule.ts";
 import { parallelOuter, vectorizeHalos } from "./common.ts";
 import { variableOf } from "./contiguous.ts";
 import { scheduleElementwiseBlock } from "./elementwise.ts";
-import { chooseRegisterTile, orderOfTiles, type RegisterTile, type TileProblem } from "./plan.ts";
+import { chooseRegisterTile, orderOfTiles, type RegisterTile } from "./plan.ts";
 import { contextOf, type Recipe, type RecipeOptions } from "./recipe.ts";
 import { ownLoops, reduction } from "./reduction.ts";
 import { epilogueOf, registerTile, type TilePlan } from "./register-tile.ts";
@@ -97,7 +97,7 @@ export function depthwise(s: Schedule, block: BlockRef | string, options: Contra
 function planOf(
   s: Schedule,
   ref: BlockRef,
-  { point, lane, inRows = false }: Pick<TilePlan, "point" | "lane"> & Pick<TileProblem, "inRows">,
+  { point, lane, inRows = false }: Pick<TilePlan, "point" | "lane"> & { readonly inRows?: boolean },
   options: ContractionOptions,
 ): TilePlan {
   const { machine, threads } = contextOf(options);
@@ -108,7 +108,7 @@ function planOf(
   const extent = { rows: s.extent(point)!, columns: s.extent(lane)!, depth };
   const problem = { vectorBlocks, ragged: true, extent: extent.rows, depth, outputBytes: 4 * outputs };
   const orderOf = (rows: number) => orderOfTiles(machine, extent, Math.ceil(extent.rows / rows), threads);
-  const inRow = chooseRegisterTile(machine, { ...problem, inRows });
+  const inRow = chooseRegisterTile(machine, inRows ? { ...problem, columns: extent.columns } : problem);
   // Threads that share strips find more of them where they are narrow.
   const shared = threads > 1 && orderOf(options.points ?? inRow.points) === "points";
   const chosen = shared ? chooseRegisterTile(machine, problem) : inRow;

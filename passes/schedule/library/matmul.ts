@@ -122,7 +122,7 @@ function tileOf(b: Block, m: Machine, { rows, columns, depth, alike }: ProductEx
   const vectorBlocks = Math.ceil(columns / m.lanes);
   const problem = { vectorBlocks, extent: rows, alike, depth, outputBytes: 4 * alike * rows * columns };
   const panels = panelsOf(b, m.lanes);
-  if (!panels) return { ...chooseRegisterTile(m, { ...problem, inRows: true }), panels };
+  if (!panels) return { ...chooseRegisterTile(m, { ...problem, columns }), panels };
   const vectors = constantValue(panels.shape[2]!)! / m.lanes;
   return { points: bestPoints(m, problem, vectors), vectors, panels };
 }

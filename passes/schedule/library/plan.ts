@@ -66,8 +66,8 @@ export interface TileProblem {
   readonly depth: number;
   /** Output bytes; thin reductions over large outputs prefer one store stream. */
   readonly outputBytes: number;
-  /** The vectors of a point lie side by side in the output, as the columns of a row do; else in blocks of channels. */
-  readonly inRows?: boolean;
+  /** Columns of the output, where the vectors of a point lie side by side in a row of it; else in blocks of channels. */
+  readonly columns?: number;
 }
 
 /** Cycles from issuing an FMA to its result, the least distance between two uses of one accumulator. */
@@ -109,13 +109,25 @@ export function tileCost(m: Machine, problem: TileProblem, tile: RegisterTile): 
   const along = points > extent ? Math.ceil(alike / (points / extent)) : alike * Math.ceil(extent / points);
   const tiles = along * (strips + (rest > 0 && !problem.ragged ? 1 : 0));
   const fmas = (points * vectors) / m.fmaPerCycle;
-  const loads = problem.inRows ? points / 2 + (1.5 * vectors) / m.fmaPerCycle : (points + vectors) / 2;
+  const loads = problem.columns ? points / 2 + (1.5 * vectors) / m.fmaPerCycle : (points + vectors) / 2;
   const weightBytes = vectors * m.lanes * 4;
   const weights = problem.depth * weightBytes > m.l1Bytes / 2 ? weightBytes : 0;
   const step = together(fmas, loads, fmaLatency, weights / secondLevelBytes) + 0.02 * loads;
-  if (problem.inRows) return tiles * (problem.depth * step + storesOfRows(tile)) + cutOff;
+  if (problem.columns) {
+    const masked = rest === 0 && vectors > 1 ? alike * extent * maskedStore(m, problem.columns) : 0;
+    return tiles * (problem.depth * step + storesOfRows(tile)) + cutOff + masked;
+  }
   const thin = problem.depth <= 16 && problem.outputBytes > m.l2Bytes && vectors > 1 ? 2 : 1;
   return tiles * (problem.depth * step * thin + 1.5 * points * vectors + 24) + cutOff;
+}
+
+/**
+ * Cycles by which storing the rest of `columns` with a mask is slower than storing it as a narrower vector, which a strip
+ * of its own does where such a vector exists: AVX2 needs microcode for masks on Zen 4, AVX-512 does not.
+ */
+function maskedStore(m: Machine, columns: number): number {
+  const rest = columns % m.lanes;
+  return m.lanes <= 8 && rest > 0 && (rest & (rest - 1)) === 0 ? 16 : 0;
 }
 
 /** Stored vectors of a tile beside which the sums of the next one go on. */
