@@ -31,7 +31,7 @@ function product(rows: number, depth: number, columns: number, constant: boolean
   const [z] = b.node("Relu", [y!]);
   return b.finish({ name: "product", inputs: constant ? [A] : [A, B], outputs: [z!] });
 }
-/** gelu-like A·B + bias + A2 of a batch of matrices that share B, or have one each. */
+/** A·B + bias + more, of a batch of matrices that share B, or have one each. */
 function batched(dims: readonly number[], columns: number, right: "shared" | "own" | "constant"): Graph {
   const b = new GraphBuilder();
   const depth = dims.at(-1)!;
