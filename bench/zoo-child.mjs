@@ -45,6 +45,7 @@ async function measure() {
       side.rounds.push(await block(side.run));
     }
   }
+  probe.dispose();
   await settle();
   const nativeMs = median(network.time(feeds, { warmup: 2, repeats: 3, minTimeMs: blockMs })) / 1e6;
   answer({

@@ -9,9 +9,10 @@
  * A round is a block of runs of ours, then one of ONNX Runtime's; its figure is the block's median. Both sides are timed
  * from JavaScript around one run, feeding the input and reading the output included. With more than one thread a pair is
  * measured in several processes, because ONNX Runtime's time differs from process to process there; both sides get
- * their best process. The share of peak is of the multiply-add rate that was measured in the same rounds, with the
- * median taken alike; the highest rate that the machine ever showed is printed beside it. With `--target x86-64-v3` ours is compiled for a smaller processor than ONNX Runtime uses: its times
- * are stretched by the measured peak of this one over that of the smaller vectors.
+ * their best process. The share of peak is of the multiply-add rate that was measured in the same rounds, with the median
+ * taken alike; the highest rate of a first measurement is printed above. With `--target x86-64-v3` ours is compiled for a
+ * smaller processor than ONNX Runtime uses: its times are stretched by the measured peak of this one over that of the
+ * smaller vectors.
  */
 import { fileURLToPath } from "node:url";
 import { measureMachine, peakGflops } from "../dist/native/measure.js";
@@ -92,8 +93,8 @@ async function measurePair(model, threads) {
   const row = { name: model.name, threads, flops, maxRelativeError, processes: runs };
   if (!(maxRelativeError <= tolerance)) return row;
   const ours = bestProcess(runs.map((run) => run.oursMs));
-  const peak = median(runs.flatMap((run) => run.peakGflops.map(median)));
   const theirs = bestProcess(runs.map((run) => run.onnxruntimeMs));
+  const peak = median(runs.flatMap((run) => run.peakGflops.map(median)));
   return {
     ...row,
     ours,

@@ -6,7 +6,7 @@
 import { constantValue } from "../../../ir/expr/build.ts";
 import type { Buffer } from "../../../ir/expr/expr.ts";
 import { freeVars } from "../../../ir/expr/traverse.ts";
-import type { Block } from "../../../ir/loop/program.ts";
+import type { Block, Region } from "../../../ir/loop/program.ts";
 import type { BufferId } from "../../../ir/support/ids.ts";
 import type { BlockRef, LoopRef } from "../primitive.ts";
 import type { Schedule } from "../schedule.ts";
@@ -52,7 +52,7 @@ function schedule(s: Schedule, { machine, threads }: RecipeContext): void {
   const loops = inAxisOrder(s, epilogue, stage.block.writes[0]!.buffer.id);
   const [row, column] = loops.slice(-2) as [LoopRef, LoopRef];
   const batch = loops.slice(0, -2);
-  const shared = sharesRight(stage.block);
+  const shared = sharedRight(stage.block) !== undefined;
   const alike = shared ? batch.at(-1) : undefined;
   const extents = { rows: s.extent(row)!, columns: s.extent(column)!, depth: depthOf(stage.block) };
   const problem = { ...extents, alike: alike ? s.extent(alike)! : 1 };
@@ -78,16 +78,19 @@ function schedule(s: Schedule, { machine, threads }: RecipeContext): void {
   parallelOuter(s, outer, threads, problem.depth * tile.points * tile.vectors * lanes);
 }
 /**
- * Whether all matrices of a batch are multiplied by one right-hand side: then they are more rows of one product, and each
+ * The right-hand side where all matrices of a batch are multiplied by one: then they are more rows of one product, and each
  * of its panels is read for all of them in turn.
  */
-function sharesRight({ iterVars, reads, writes, annotations }: Block): boolean {
+function sharedRight({ iterVars, reads, writes }: Block): Region | undefined {
   const axes = iterVars.filter((v) => v.kind === "spatial").map((v) => v.var.id);
-  const factors = reads.filter((r) => r.buffer.id !== writes[0]!.buffer.id);
-  const used = factors.map((r) => new Set(r.ranges.flatMap((range) => [...freeVars(range.min)])));
-  const right = used.find((vars) => vars.has(axes.at(-1)!));
-  const batch = annotations?.batch;
-  return right !== undefined && Array.isArray(batch) && !axes.slice(0, batch.length).some((v) => right.has(v));
+  const [result] = writes;
+  // Rows, which it does not have, and columns; or blocks of columns and the columns within one.
+  const columns = new Set(result!.ranges.slice(-2).flatMap((r) => [...freeVars(r.min)]));
+  return reads.find(({ buffer, ranges }) => {
+    const used = new Set(ranges.flatMap((r) => [...freeVars(r.min)]));
+    const isRight = buffer.id !== result!.buffer.id && used.has(axes.at(-1)!);
+    return isRight && axes.every((v) => columns.has(v) || !used.has(v));
+  });
 }
 /** Loops over tiles of rows, and those over a tile's rows: part of a matrix, or several whole ones of those `alike`. */
 function splitRows(s: Schedule, row: LoopRef, alike: LoopRef | undefined, points: number) {
@@ -128,16 +131,10 @@ function tileOf(b: Block, m: Machine, { rows, columns, depth, alike }: ProductEx
 }
 /** The right-hand side, where it lies in panels `[column tile][depth][column in tile]`. */
 function panelsOf(b: Block, lanes: number): Buffer | undefined {
-  const result = b.writes[0]!;
+  const right = sharedRight(b);
   const depth = b.iterVars.find((v) => v.kind === "reduction")!.var.id;
-  // Rows and columns, or blocks of columns and the columns within one.
-  const columns = new Set(result.ranges.slice(-2).flatMap((r) => [...freeVars(r.min)]));
-  return b.reads.find(({ buffer, ranges }) => {
-    const width = constantValue(buffer.shape.at(-1)!) ?? 0;
-    const [tile, step] = ranges;
-    if (buffer.id === result.buffer.id || ranges.length !== 3 || width % lanes !== 0) return false;
-    return freeVars(step!.min).has(depth) && [...freeVars(tile!.min)].every((v) => columns.has(v));
-  })?.buffer;
+  if (right?.ranges.length !== 3 || !freeVars(right.ranges[1]!.min).has(depth)) return undefined;
+  return (constantValue(right.buffer.shape[2]!) ?? 0) % lanes === 0 ? right.buffer : undefined;
 }
 
 /** Gives the outermost loop of the reduction; undefined at a depth of 1. */
