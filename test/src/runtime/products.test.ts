@@ -82,6 +82,16 @@ test("results with as many vectors in a row as the depth are not taken for panel
   const { steps } = scheduleOf(product(472, 6, 96, false)).trace;
   expect(steps.map((step) => step.primitive)).not.toContain("prefetch");
 });
+test("left sides that lie turned are not taken for panels", () => {
+  const b = new GraphBuilder();
+  const A = b.value("A", { dtype: "float32", dims: [1, 49, 256] });
+  const [turned] = b.node("Transpose", [A], { attributes: { perm: [0, 2, 1] } });
+  const [y] = b.node("MatMul", [turned!, b.constant("B", tensor([49, 128], 2))]);
+  const s = scheduleOf(b.finish({ name: "turned", inputs: [A], outputs: [b.node("Relu", [y!])[0]!] }));
+  // As panels, their 256 rows would decide how many columns a tile has.
+  const splits = s.trace.steps.flatMap((step) => (step.primitive === "split" ? [JSON.stringify(step)] : []));
+  expect(splits.filter((step) => step.includes('"guard"'))).toEqual([]);
+});
 test.each([
   { dims: [1, 3, 3, 768], matrices: 3 },
   { dims: [2, 50, 1, 256], matrices: 5 },
