@@ -82,13 +82,15 @@ async function measure({ m, k, n }: Shape, threads: number, blas: ReturnType<typ
   blas.sgemm({ m, k, n }, a, b, theirs);
   for (const [who, result] of [["ours", ours] as const, ["OpenBLAS's", theirs] as const]) verify(who, result);
   const flops = 2 * m * n * k;
-  const repeats = Math.max(5, Math.min(200, Math.round((3e6 * peak) / flops)));
+  // A core's neighbours change its speed for many milliseconds at a time: samples of short products are to outlast that.
+  const repeats = Math.max(5, Math.min(3000, Math.round((3e6 * peak) / flops)));
+  const rounds = Number(values.rounds) * (flops < 1e7 ? 2 : 1);
   const contenders = {
     ours: (count: number) => product.time(feeds, { repeats: count, warmup: 0 }),
     openblas: timed(() => blas.sgemm({ m, k, n }, a, b, theirs)),
     call: timed(() => blas.sgemm({ m: 0, k: 0, n: 0 }, a, b, theirs)),
   };
-  const samples = inTurn(contenders, { rounds: Number(values.rounds), repeats, settleMs: threads > 1 ? 30 : 3 });
+  const samples = inTurn(contenders, { rounds, repeats, settleMs: threads > 1 ? 30 : 3 });
   product.dispose();
   const [own, peer, call] = [spread(samples.ours), spread(samples.openblas), spread(samples.call)];
   const peerNs = peer.median - call.median;

@@ -5,11 +5,16 @@
  * wrote in one region it finds in its own cache in the next. It takes chunks from its range, large ones first, and then
  * from those of others, small ones last: a thread that starts late, or never, has its range run by the others.
  *
- * Note [Joining a region]. `state` holds a generation (high 32 bits), the number of workers inside the
- * region (bits 1..31) and an open bit. A worker enters by a compare-and-swap that finds the bit set, and
- * only then reads the fields of the job. The caller clears the bit once no chunk is left and waits for those
- * that entered. So a worker that is still asleep, or was never scheduled, is never waited for, and the
- * job's fields are written only while nobody can read them.
+ * Note [Slots]. A line takes 30 ns from one core to its neighbour, and 200 ns to a core that shares no cache with it: a
+ * virtual machine's cores may be either, and change within a second. So a thread has one line, its slot, in which it finds
+ * all of its part of a region and in which it says what it has done. Its worker keeps the line to itself while it polls,
+ * and the caller's stores to it go out while the caller is at its first chunk, which it takes without a locked instruction.
+ *
+ * Note [Claims]. A claim holds the region's generation (high 32 bits) and how many iterations at the end of the slot's range
+ * nobody has taken (low 32 bits). A chunk is taken by a compare-and-swap that lowers the count. While it is above 0 the
+ * region cannot end, so that what was read of the slot before a compare-and-swap that succeeds belongs to the claim's
+ * region. A worker counts the iterations that it has run in `completed`; the region ends when they and the caller's are
+ * all. So a worker that is still asleep, or was never scheduled, has taken nothing, and is never waited for.
  *
  * Note [Out of the caller's way]. Linux wakes a thread on its waker's processor when it thinks that both will be short,
  * and there the worker preempts, or waits for, the very thread that it is to help. So the workers may run everywhere
@@ -25,6 +30,7 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -34,10 +40,8 @@
 #endif
 
 #define CACHE_LINE 64
-#define OPEN ((uint64_t)1)
-#define ONE_ACTIVE ((uint64_t)2)
-#define ACTIVE_MASK ((uint64_t)0xfffffffe)
-#define GENERATION_SHIFT 32
+/* Iterations of one region; what has more is run as several. */
+#define MOST_ITERATIONS INT32_MAX
 
 /* How long a worker spins before it sleeps: outside of a run, and inside tw_runtime_begin/end. */
 #define IDLE_SPIN_NS 100000
@@ -49,21 +53,22 @@
 #define PATIENCE_NS 10000000
 #define STEP_ASIDE_NS 50000
 
-/* Iterations next .. end; `next` is moved by whoever takes a chunk. */
+/* See Note [Slots] and Note [Claims]. */
 typedef struct {
-  _Alignas(CACHE_LINE) _Atomic int64_t next;
-  int64_t end;
-} range;
+  _Alignas(CACHE_LINE) _Atomic uint64_t claim;
+  _Atomic uint64_t completed;
+  _Atomic tw_task_fn fn;
+  void *_Atomic ctx;
+  _Atomic int64_t end;
+  _Atomic uint32_t min_chunk;
+} slot;
 
 struct tw_runtime {
-  _Alignas(CACHE_LINE) _Atomic uint64_t state;
-  tw_task_fn fn;
-  void *ctx;
-  int64_t min_chunk;
-  range *ranges;
+  _Alignas(CACHE_LINE) slot *slots;
+  uint32_t generation;
+  _Alignas(CACHE_LINE) _Atomic int sleepers;
   _Alignas(CACHE_LINE) _Atomic uint32_t wake_seq;
   _Atomic int started;
-  _Atomic int sleepers;
   _Atomic int runs;
   _Atomic int stop;
   atomic_flag in_use;
@@ -97,6 +102,15 @@ static inline void relax(void) {
 #endif
 }
 
+/* Before a line is read that this thread will write. */
+static inline void own(const void *line) {
+#if defined(__x86_64__) || defined(__i386__)
+  __asm__ volatile("prefetchw %0" : : "m"(*(const char *)line));
+#else
+  __builtin_prefetch(line, 1);
+#endif
+}
+
 #ifdef __linux__
 static void sleep_until_woken(tw_runtime *rt, uint32_t seq) {
   syscall(SYS_futex, (uint32_t *)&rt->wake_seq, FUTEX_WAIT_PRIVATE, seq, NULL, NULL, 0);
@@ -120,61 +134,60 @@ static void wake(tw_runtime *rt, int count) {
 }
 #endif
 
+static uint64_t word_of(uint32_t generation, uint32_t count) { return (uint64_t)generation << 32 | count; }
+static uint32_t generation_of(uint64_t word) { return (uint32_t)(word >> 32); }
+static uint32_t count_of(uint64_t word) { return (uint32_t)word; }
+
 /* Half of what is left of a range: about six chunks in all. */
-static int take_chunk(range *r, int64_t min_chunk, int64_t *begin, int64_t *end) {
-  int64_t from = atomic_load_explicit(&r->next, memory_order_relaxed);
-  for (;;) {
-    if (from >= r->end) return 0;
-    int64_t count = (r->end - from) / 2;
-    if (count < min_chunk) count = min_chunk;
-    int64_t to = count < r->end - from ? from + count : r->end;
-    if (atomic_compare_exchange_weak_explicit(&r->next, &from, to, memory_order_relaxed, memory_order_relaxed)) {
-      *begin = from;
-      *end = to;
-      return 1;
-    }
-  }
+static uint32_t chunk_of(uint32_t left, uint32_t min_chunk) {
+  const uint32_t count = left / 2 > min_chunk ? left / 2 : min_chunk;
+  return count < left ? count : left;
 }
 
-/* See Note [Ranges]; `self` is 0 for the caller, and the number of a worker from 1 on. */
-static void run_chunks(tw_runtime *rt, int self) {
-  const tw_task_fn fn = rt->fn;
-  void *const ctx = rt->ctx;
-  const int64_t min_chunk = rt->min_chunk;
-  int64_t begin, end;
+/* Runs chunks of a slot's range until none is left; gives the number of iterations run. */
+static uint32_t run_from(slot *s, uint32_t generation) {
+  uint32_t ran = 0;
+  uint64_t word = atomic_load_explicit(&s->claim, memory_order_acquire);
+  while (generation_of(word) == generation && count_of(word) > 0) {
+    const tw_task_fn fn = atomic_load_explicit(&s->fn, memory_order_relaxed);
+    void *const ctx = atomic_load_explicit(&s->ctx, memory_order_relaxed);
+    const int64_t begin = atomic_load_explicit(&s->end, memory_order_relaxed) - count_of(word);
+    const uint32_t count = chunk_of(count_of(word), atomic_load_explicit(&s->min_chunk, memory_order_relaxed));
+    if (!atomic_compare_exchange_weak_explicit(&s->claim, &word, word - count, memory_order_acq_rel, memory_order_acquire))
+      continue;
+    fn(ctx, begin, begin + count);
+    ran += count;
+    word -= count;
+  }
+  return ran;
+}
+
+static uint32_t generation_for(tw_runtime *rt, int self) {
+  return generation_of(atomic_load_explicit(&rt->slots[self].claim, memory_order_acquire));
+}
+
+/* What a worker does in a region; see Note [Ranges]. */
+static void take_part(tw_runtime *rt, int self, uint32_t generation) {
+  slot *own_slot = &rt->slots[self];
+  uint32_t ran = 0;
   inside_region = 1;
   for (int i = 0; i < rt->threads; i++) {
-    range *r = &rt->ranges[(self + i) % rt->threads];
-    while (take_chunk(r, min_chunk, &begin, &end)) fn(ctx, begin, end);
+    const uint32_t more = run_from(&rt->slots[(self + i) % rt->threads], generation);
+    if (!more) continue;
+    ran += more;
+    atomic_store_explicit(&own_slot->completed, word_of(generation, ran), memory_order_release);
   }
   inside_region = 0;
 }
 
-/* Enters the region of `state` if it is open; `done` is the last generation this worker took part in. */
-static int try_join(tw_runtime *rt, int self, uint32_t *done) {
-  uint64_t state = atomic_load_explicit(&rt->state, memory_order_relaxed);
-  while ((state & OPEN) && (uint32_t)(state >> GENERATION_SHIFT) != *done) {
-    if (atomic_compare_exchange_weak(&rt->state, &state, state + ONE_ACTIVE)) {
-      *done = (uint32_t)(state >> GENERATION_SHIFT);
-      run_chunks(rt, self);
-      atomic_fetch_sub_explicit(&rt->state, ONE_ACTIVE, memory_order_release);
-      return 1;
-    }
-  }
-  return 0;
-}
-
-static int region_waits(tw_runtime *rt, uint32_t done) {
-  uint64_t state = atomic_load(&rt->state);
-  return (state & OPEN) && (uint32_t)(state >> GENERATION_SHIFT) != done;
-}
-
-/* Spins until there is something to do (1), or the time to spin has passed (0). */
-static int spin(tw_runtime *rt, uint32_t done) {
+/* Spins until there is something to do (1), or the time to spin has passed (0); `done` is the last generation that this
+ * worker took part in. */
+static int spin(tw_runtime *rt, int self, uint32_t done) {
   const int64_t start = tw_now();
   for (;;) {
     for (int i = 0; i < 32; i++) {
-      if (region_waits(rt, done)) return 1;
+      own(&rt->slots[self]);
+      if (generation_for(rt, self) != done) return 1;
       relax();
     }
     if (atomic_load_explicit(&rt->stop, memory_order_relaxed)) return 1;
@@ -190,11 +203,16 @@ static void *worker_main(void *argument) {
   const int self = atomic_fetch_add(&rt->started, 1) + 1;
   uint32_t done = 0;
   while (!atomic_load_explicit(&rt->stop, memory_order_acquire)) {
-    if (try_join(rt, self, &done) || spin(rt, done)) continue;
-    uint32_t seq = atomic_load(&rt->wake_seq);
-    atomic_fetch_add(&rt->sleepers, 1);
-    if (!region_waits(rt, done) && !atomic_load(&rt->stop)) sleep_until_woken(rt, seq);
-    atomic_fetch_sub(&rt->sleepers, 1);
+    const uint32_t generation = generation_for(rt, self);
+    if (generation != done) {
+      take_part(rt, self, generation);
+      done = generation;
+    } else if (!spin(rt, self, done)) {
+      const uint32_t seq = atomic_load(&rt->wake_seq);
+      atomic_fetch_add(&rt->sleepers, 1);
+      if (generation_for(rt, self) == done && !atomic_load(&rt->stop)) sleep_until_woken(rt, seq);
+      atomic_fetch_sub(&rt->sleepers, 1);
+    }
   }
   return NULL;
 }
@@ -252,13 +270,13 @@ tw_runtime *tw_runtime_create_pinned(int threads, const int *cpus, int cpu_count
   *rt = (tw_runtime){.threads = 1, .pid = getpid(), .in_use = ATOMIC_FLAG_INIT};
   if (threads < 1) threads = 1;
   rt->workers = calloc((size_t)threads, sizeof(pthread_t));
-  void *ranges = NULL;
-  if (!rt->workers || posix_memalign(&ranges, CACHE_LINE, (size_t)threads * sizeof(range))) {
+  void *slots = NULL;
+  if (!rt->workers || posix_memalign(&slots, CACHE_LINE, (size_t)threads * sizeof(slot))) {
     free(rt->workers);
     free(rt);
     return NULL;
   }
-  rt->ranges = ranges;
+  rt->slots = memset(slots, 0, (size_t)threads * sizeof(slot));
 #ifndef __linux__
   pthread_mutex_init(&rt->lock, NULL);
   pthread_cond_init(&rt->wake, NULL);
@@ -286,7 +304,7 @@ void tw_runtime_destroy(tw_runtime *rt) {
   pthread_cond_destroy(&rt->wake);
   pthread_mutex_destroy(&rt->lock);
 #endif
-  free(rt->ranges);
+  free(rt->slots);
   free(rt->workers);
   free(rt);
 }
@@ -304,10 +322,20 @@ void tw_runtime_end(tw_runtime *rt) {
   if (rt && rt->threads > 1) atomic_fetch_sub(&rt->runs, 1);
 }
 
-/* Waits for the workers that entered the region. */
-static void wait_for_active(tw_runtime *rt) {
+/* Iterations that workers have run. */
+static uint32_t completed(tw_runtime *rt, uint32_t generation) {
+  uint32_t sum = 0;
+  for (int i = 1; i < rt->threads; i++) {
+    const uint64_t word = atomic_load_explicit(&rt->slots[i].completed, memory_order_acquire);
+    if (generation_of(word) == generation) sum += count_of(word);
+  }
+  return sum;
+}
+
+/* Waits until workers have run `count` iterations. */
+static void wait_for_workers(tw_runtime *rt, uint32_t generation, uint32_t count) {
   int64_t start = 0;
-  for (uint32_t spins = 1; atomic_load_explicit(&rt->state, memory_order_acquire) & ACTIVE_MASK; spins++) {
+  for (uint32_t spins = 1; completed(rt, generation) < count; spins++) {
     relax();
     if (spins % 64) continue;
     if (!start) start = tw_now();
@@ -322,23 +350,38 @@ static void wait_for_active(tw_runtime *rt) {
   }
 }
 
-static void run_region(tw_runtime *rt, tw_task_fn fn, void *ctx, int64_t n) {
-  rt->fn = fn;
-  rt->ctx = ctx;
-  rt->min_chunk = n / (16 * (int64_t)rt->threads);
-  if (rt->min_chunk < 1) rt->min_chunk = 1;
-  for (int64_t i = 0, threads = rt->threads; i < threads; i++) {
-    rt->ranges[i].end = n / threads * (i + 1) + n % threads * (i + 1) / threads;
-    atomic_store_explicit(&rt->ranges[i].next, i > 0 ? rt->ranges[i - 1].end : 0, memory_order_relaxed);
+/* Sets the first `parts` slots to equal ranges of `first` .. `first` + `n`, all but the first `taken` iterations. */
+static void open_region(tw_runtime *rt, tw_task_fn fn, void *ctx, int64_t first, int64_t n, int64_t parts, int64_t taken) {
+  const int64_t min_chunk = n / (16 * parts) > 1 ? n / (16 * parts) : 1;
+  for (int64_t i = parts; i-- > 0;) {
+    slot *s = &rt->slots[i];
+    const int64_t begin = i > 0 ? n * i / parts : taken;
+    const int64_t end = n * (i + 1) / parts;
+    atomic_store_explicit(&s->fn, fn, memory_order_relaxed);
+    atomic_store_explicit(&s->ctx, ctx, memory_order_relaxed);
+    atomic_store_explicit(&s->end, first + end, memory_order_relaxed);
+    atomic_store_explicit(&s->min_chunk, (uint32_t)min_chunk, memory_order_relaxed);
+    atomic_store_explicit(&s->claim, word_of(rt->generation, (uint32_t)(end - begin)), memory_order_release);
   }
+}
+
+static void run_region(tw_runtime *rt, tw_task_fn fn, void *ctx, int64_t first, int64_t n) {
+  const int64_t parts = n < rt->threads ? n : rt->threads;
+  const uint32_t taken = chunk_of((uint32_t)(n / parts), 1);
+  const uint32_t generation = ++rt->generation;
   clear_the_way(rt);
-  uint64_t generation = (atomic_load_explicit(&rt->state, memory_order_relaxed) >> GENERATION_SHIFT) + 1;
-  /* Sequentially consistent against the worker's "sleepers += 1, then look again". */
-  atomic_store(&rt->state, (generation << GENERATION_SHIFT) | OPEN);
-  if (atomic_load(&rt->sleepers) > 0) wake(rt, n - 1 < rt->threads ? (int)(n - 1) : rt->threads);
-  run_chunks(rt, 0);
-  atomic_fetch_and(&rt->state, ~OPEN);
-  wait_for_active(rt);
+  open_region(rt, fn, ctx, first, n, parts, taken);
+  const int woken = atomic_load_explicit(&rt->sleepers, memory_order_relaxed) > 0;
+  if (woken) wake(rt, (int)parts - 1);
+  inside_region = 1;
+  fn(ctx, first, first + taken);
+  /* A worker that missed the region and went to sleep meanwhile: of its "sleepers += 1, then look again" and this, one
+   * comes first, and whoever comes second sees what the other did. */
+  if (!woken && atomic_fetch_add(&rt->sleepers, 0) > 0) wake(rt, (int)parts - 1);
+  uint32_t ran = taken;
+  for (int i = 0; i < (int)parts; i++) ran += run_from(&rt->slots[i], generation);
+  inside_region = 0;
+  wait_for_workers(rt, generation, (uint32_t)n - ran);
 }
 
 void tw_parallel_for(void *runtime, tw_task_fn fn, void *ctx, int64_t n) {
@@ -349,6 +392,7 @@ void tw_parallel_for(void *runtime, tw_task_fn fn, void *ctx, int64_t n) {
     fn(ctx, 0, n);
     return;
   }
-  run_region(rt, fn, ctx, n);
+  for (int64_t first = 0; first < n; first += MOST_ITERATIONS)
+    run_region(rt, fn, ctx, first, n - first < MOST_ITERATIONS ? n - first : MOST_ITERATIONS);
   atomic_flag_clear_explicit(&rt->in_use, memory_order_release);
 }

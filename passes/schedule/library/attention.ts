@@ -71,8 +71,8 @@ function schedule(s: Schedule, context: RecipeContext): void {
   // With few heads the strips run in parallel, and operands are laid out before.
   const ahead = context.threads > 1 && heads < 2 * context.threads;
   for (const b of laidOut) layOut(s, b, ahead ? undefined : head, context);
-  if (ahead) parallelOuter(s, [...batch, strip], context.threads, work / (heads * s.extent(strip)!));
-  else parallelOuter(s, batch, context.threads, work / heads);
+  if (ahead) parallelOuter(s, [...batch, strip], context.threads, { multiplyAdds: work / (heads * s.extent(strip)!) });
+  else parallelOuter(s, batch, context.threads, { multiplyAdds: work / heads });
 }
 /** The strip's mixture is a scan over tiles of keys, before whose steps everything else happens. */
 function tileByTile(s: Schedule, stages: Stages, end: BlockRef, strip: LoopRef, context: RecipeContext): void {

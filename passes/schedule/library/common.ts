@@ -7,8 +7,13 @@ import { findBlock } from "../tree.ts";
 import type { Machine } from "./plan.ts";
 import { stagesOf } from "./structure.ts";
 
-/** Multiply-adds below which a parallel region costs more than it gains: about a microsecond of one core. */
-const worthForking = 60_000;
+/**
+ * Work below which a parallel region costs more than it gains: about two microseconds of one core. Entering and leaving a
+ * region takes 0.4 microseconds where cores share a cache, and twice that where they do not.
+ */
+const worthForking = { multiplyAdds: 90_000, elements: 60_000 };
+/** Multiply-adds of register tiles, or iterations of a plain loop. */
+type Work = { readonly multiplyAdds: number } | { readonly elements: number };
 
 /** Splits an axis into tiles of `points`; the last tile starts earlier rather than being cut. */
 export function splitPoints(s: Schedule, loop: LoopRef, points: number): [LoopRef, LoopRef] {
@@ -22,11 +27,13 @@ export function copyOut(s: Schedule, block: BlockRef): BlockRef {
   return s.cacheWrite(block, buffer.name, "register");
 }
 
-/** Fuses outer loops and runs them in parallel when there is enough work; `work` is the FMAs of one iteration. */
-export function parallelOuter(s: Schedule, loops: readonly LoopRef[], threads: number, work: number): void {
+/** Fuses outer loops and runs them in parallel when there is enough to do; `work` is that of one iteration. */
+export function parallelOuter(s: Schedule, loops: readonly LoopRef[], threads: number, work: Work): void {
   if (threads <= 1) return;
   const iterations = loops.reduce((p, l) => p * (s.extent(l) ?? 1), 1);
-  if (iterations < 2 || iterations * work < worthForking) return;
+  const share =
+    "elements" in work ? work.elements / worthForking.elements : work.multiplyAdds / worthForking.multiplyAdds;
+  if (iterations < 2 || iterations * share < 1) return;
   const fused = loops.length > 1 ? s.fuse(...loops) : loops[0]!;
   s.parallel(fused);
 }

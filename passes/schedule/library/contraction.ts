@@ -131,7 +131,7 @@ function tiled(s: Schedule, ref: BlockRef, point: number, lane: number, plan: Ti
     if (!whole || s.extent(whole)! > 1) outer.push(whole ?? l);
     if (outer[0] === whole) break;
   }
-  if (outer.length > 0) parallelOuter(s, outer, contextOf(options).threads, work * depth);
+  if (outer.length > 0) parallelOuter(s, outer, contextOf(options).threads, { multiplyAdds: work * depth });
 }
 /** The tiles of a loop that need no guard, the others after them; undefined where there is nothing to cut. */
 function wholeTiles(s: Schedule, block: BlockRef, tiles: LoopRef): LoopRef | undefined {

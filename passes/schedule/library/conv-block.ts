@@ -58,7 +58,7 @@ function schedule(s: Schedule, { machine, threads }: RecipeContext): void {
       s.hoistStorage(b, s.describe(b).writes[0]!.buffer.name, piece);
   }
   vectorizeHalos(s, machine);
-  parallelOuter(s, [shared], threads, work / s.extent(shared)!);
+  parallelOuter(s, [shared], threads, { multiplyAdds: work / s.extent(shared)! });
 }
 
 /** The loop over strips (of all pictures) and that over pieces, which may be the same, and how many loops these are. */

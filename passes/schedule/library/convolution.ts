@@ -46,8 +46,8 @@ function schedule(s: Schedule, { machine, threads }: RecipeContext): void {
   const rows = [...outer, ...tiles.outer];
   const iterations = rows.reduce((p, l) => p * s.extent(l)!, 1);
   const even = iterations % threads === 0 || iterations >= evenIterations * threads;
-  if (even) parallelOuter(s, rows, threads, tiles.work * s.extent(tiles.inRow)!);
-  else parallelOuter(s, [...rows, tiles.inRow], threads, tiles.work);
+  if (even) parallelOuter(s, rows, threads, { multiplyAdds: tiles.work * s.extent(tiles.inRow)! });
+  else parallelOuter(s, [...rows, tiles.inRow], threads, { multiplyAdds: tiles.work });
 }
 /** Bytes of the weights that a convolution block [n, c block, h, w, lane, reductions…] reads. */
 function weightBytes(conv: Block): number {

@@ -49,7 +49,7 @@ export function dotProducts(s: Schedule, block: BlockRef | string, options: Reci
   s.vectorize(k!);
   for (const l of tile) s.unroll(l);
   if (tile.length > 1) s.vectorize(fuseContiguous(s, zero, from));
-  parallelOuter(s, [...around, tiles], threads, (rows * columns * depth) / s.extent(tiles)!);
+  parallelOuter(s, [...around, tiles], threads, { multiplyAdds: (rows * columns * depth) / s.extent(tiles)! });
 }
 /** Products that layouts made so: see `narrowLayouts`. */
 export const scheduleDotProducts: Recipe = {

@@ -36,7 +36,7 @@ export function scheduleElementwiseBlock(s: Schedule, ref: BlockRef, { machine, 
   const remaining = s.loops(ref).slice(0, first);
   const parallelLoops = remaining.length > 0 ? remaining : outer ? [s.loops(ref)[0]!] : [];
   const iterations = parallelLoops.reduce((p, l) => p * (s.extent(l) ?? 1), 1);
-  if (parallelLoops.length > 0) parallelOuter(s, parallelLoops, threads, workOf(block) / iterations);
+  if (parallelLoops.length > 0) parallelOuter(s, parallelLoops, threads, { elements: workOf(block) / iterations });
 }
 
 /** Elements from one lane to the next up to which vectors of all elements and shuffles read the lanes. */

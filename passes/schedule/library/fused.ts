@@ -53,7 +53,7 @@ export function fused(s: Schedule, last: BlockRef | string, options: FusedOption
     else if (depth === 0) scheduleElementwiseBlock(s, stage, context);
     else vectorizeRows(s, stage, depth);
   }
-  parallelOuter(s, [tile], context.threads, work / (s.extent(tile) ?? 1));
+  parallelOuter(s, [tile], context.threads, { multiplyAdds: work / (s.extent(tile) ?? 1) });
 }
 /** Whether a block reduces products of two operands and has a spatial axis to make lanes of. */
 function isProduct(s: Schedule, ref: BlockRef): boolean {

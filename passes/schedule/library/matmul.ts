@@ -75,7 +75,9 @@ function schedule(s: Schedule, { machine, threads }: RecipeContext): void {
   s.vectorize(lane);
   s.unroll(columnBlock);
   for (const l of rows.points.toReversed()) s.unroll(l);
-  parallelOuter(s, outer, threads, problem.depth * tile.points * tile.vectors * lanes);
+  const work = problem.depth * tile.points * s.extent(columnBlock)! * lanes;
+  // A single row waits for the right-hand side, not for its multiply-adds.
+  parallelOuter(s, outer, threads, tile.points > 1 ? { multiplyAdds: work } : { elements: work });
 }
 /**
  * The right-hand side where all matrices of a batch are multiplied by one: then they are more rows of one product, and each

@@ -106,7 +106,7 @@ function parallelRows(s: Schedule, ref: BlockRef, depth: number, options: Recipe
   const [first] = outer;
   if (!first || s.probe("parallel", { loop: first }) !== undefined) return;
   const iterations = outer.reduce((p, l) => p * (s.extent(l) ?? 1), 1);
-  parallelOuter(s, outer, contextOf(options).threads, workOf(s.describe(ref)) / iterations);
+  parallelOuter(s, outer, contextOf(options).threads, { elements: workOf(s.describe(ref)) / iterations });
 }
 
 export const scheduleOrdered: Recipe = {

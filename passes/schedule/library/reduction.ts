@@ -37,7 +37,7 @@ export function reduction(s: Schedule, block: BlockRef | string, options: Recipe
   if (from > 0) return;
   const outer = s.loops(parts ?? ref).find((l) => s.extent(l) !== 1);
   if (outer && s.probe("parallel", { loop: outer }) === undefined)
-    parallelOuter(s, [outer], threads, workOf(s.describe(parts ?? ref)) / (s.extent(outer) ?? 1));
+    parallelOuter(s, [outer], threads, { elements: workOf(s.describe(parts ?? ref)) / (s.extent(outer) ?? 1) });
 }
 
 /** Iterations of a block. */

@@ -38,7 +38,7 @@ export function softmax(s: Schedule, last: BlockRef | string, options: RecipeOpt
     else vectorizeSlice(s, stage, depth);
   }
   const outer = s.loops(ref).slice(0, depth);
-  parallelOuter(s, outer, context.threads, work / outer.reduce((p, l) => p * (s.extent(l) ?? 1), 1));
+  parallelOuter(s, outer, context.threads, { elements: work / outer.reduce((p, l) => p * (s.extent(l) ?? 1), 1) });
   return depth;
 }
 

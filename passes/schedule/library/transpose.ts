@@ -43,7 +43,9 @@ export function transpose(s: Schedule, block: BlockRef | string, options: Recipe
   s.tensorize(i, transposeTile(n, scalar));
   if (depth > 0) return true;
   const outer = [...others, fromTiles];
-  parallelOuter(s, outer, threads, workOf(s.describe(ref)) / outer.reduce((p, l) => p * (s.extent(l) ?? 1), 1));
+  parallelOuter(s, outer, threads, {
+    elements: workOf(s.describe(ref)) / outer.reduce((p, l) => p * (s.extent(l) ?? 1), 1),
+  });
   return true;
 }
 

@@ -94,7 +94,8 @@ function schedule(s: Schedule, { machine, threads }: RecipeContext): void {
   s.vectorize(s.loops(input).at(-1)!);
   vectorizeHalos(s, machine);
   const work = (p.rows * p.tileColumns * p.positions * p.depth * p.vectors * machine.lanes) / p.strips;
-  if (strip || s.extent(block)! >= 2 * threads) parallelOuter(s, outer, threads, work * s.extent(coTile)!);
+  if (strip || s.extent(block)! >= 2 * threads)
+    parallelOuter(s, outer, threads, { multiplyAdds: work * s.extent(coTile)! });
   else parallelChannels(s, input, coTile, threads, work);
 }
 const tailOf = (s: Schedule, l: LoopRef, factor: number): "exact" | "guard" =>
@@ -108,7 +109,7 @@ function parallelChannels(s: Schedule, input: BlockRef, coTile: LoopRef, threads
     .slice(2)
     .find((l) => s.extent(l)! > 1);
   if (tiles && s.probe("parallel", { loop: tiles }) === undefined) s.parallel(tiles);
-  if (s.probe("parallel", { loop: coTile }) === undefined) parallelOuter(s, [coTile], threads, work);
+  if (s.probe("parallel", { loop: coTile }) === undefined) parallelOuter(s, [coTile], threads, { multiplyAdds: work });
 }
 
 /** Splits the transformed tiles into what one register tile holds. */
