@@ -41,6 +41,7 @@ export function followingCandidates(c: CandidateContext, g: Group): Candidate[] 
   const { anchor } = g;
   if (g.nodes.length === 1 && anchor.op === "Concat" && anchor.domain === "") return concatCandidates(c, g);
   if (g.nodes.length === 1 && isDescription(anchor)) return descriptionCandidates(c, g);
+  if (anchor.op === "SpaceToDepth" && anchor.domain === "") return spaceToDepthCandidates(c, g);
   if (channelwise.has(anchor.op) && anchor.domain === "") return channelCandidates(c, g);
   return isElementwise(c.graph, g) ? elementwiseCandidates(c, g) : [];
 }
@@ -148,6 +149,19 @@ function channelCandidates(c: CandidateContext, g: Group): Candidate[] {
   const plain = plainLayout(4);
   const cycles = planarPoolSlower * streamCycles(machine, moved(plain));
   return blocked.length > 0 ? [...candidates, { ...noWishes, readings: plainReadings(graph, g), cycles }] : [];
+}
+/** Reads a plain map, and may write it as the convolutions that read it wish. */
+function spaceToDepthCandidates(c: CandidateContext, g: Group): Candidate[] {
+  const out = g.outputs[0]!;
+  const t = { dtype: "float32", dims: staticDims(c.graph, out) } as const;
+  if (valueOf(c.graph, out).type!.dtype !== "float32") return [];
+  const plain = plainLayout(4);
+  return distinctLayouts([...wishesOfConvolutions(c, out), plain]).map((layout) => ({
+    ...noWishes,
+    output: layout,
+    readings: plainReadings(c.graph, g),
+    cycles: copyCycles(c.machine, t, plain, layout),
+  }));
 }
 /** A vector of one element a channel, in blocks. */
 const perChannel = ({ lanes }: Machine): Layout => ({

@@ -8,38 +8,60 @@ import { type Graph, type Node, ownDomain } from "../../ir/graph/graph.ts";
 import { tensorValue } from "../../ir/graph/tensor-value.ts";
 import type { Machine } from "../schedule/library/plan.ts";
 import { type ConvShape, convShapeOf } from "./contraction-shapes.ts";
+import { phasesAsChannels, phasesOfMap, phasesOfWeights } from "./phases-as-channels.ts";
 import { alphaOf, tileSizes, transformWeights, type WinogradAxis } from "./winograd-transforms.ts";
 
 /** `threads` share the computation, but not the memory that weights come from. */
 export function selectWinograd(graph: Graph, machine: Machine, threads = 1): Graph {
   const builder = new GraphBuilder(graph);
   let changed = false;
-  const nodes = graph.nodes.map((n) => {
+  const nodes = graph.nodes.flatMap((n) => {
     const shape = convShapeOf(graph, n);
-    const axes = shape && fits(graph, n, shape, machine) ? fastestTile(shape, machine, threads) : undefined;
-    if (!shape || axes === undefined) return n;
-    changed = true;
-    return winogradNode(builder, n, shape, axes);
+    if (!shape || !hasConstants(graph, n)) return [n];
+    const made = directly(builder, n, shape, machine, threads) ?? inPhases(builder, n, shape, machine, threads);
+    changed ||= made !== undefined;
+    return made ?? [n];
   });
   return changed ? { ...graph, nodes, values: builder.values, nextId: builder.ids.next } : graph;
 }
 
-function fits(graph: Graph, n: Node, s: ConvShape, m: Machine): boolean {
-  const [, w, b] = n.inputs;
-  const constants =
-    valueOf(graph, w!).constant !== undefined && (b === undefined || valueOf(graph, b).constant !== undefined);
+type Choice = (builder: GraphBuilder, n: Node, s: ConvShape, machine: Machine, threads: number) => Node[] | undefined;
+const directly: Choice = (builder, n, s, machine, threads) => {
+  const axes = fits(s, machine) ? fastestTile(s, machine, threads) : undefined;
+  return axes && [winogradNode(builder, n, s, axes, weightsOf(builder, n))];
+};
+/** Images have too few channels; their phases may have enough. */
+const inPhases: Choice = (builder, n, s, machine, threads) => {
+  const phases = s.inputChannels < machine.lanes ? phasesAsChannels(s) : undefined;
+  if (!phases || !fits(phases.shape, machine)) return undefined;
+  const axes = fastestTile(phases.shape, machine, threads, s);
+  if (!axes) return undefined;
+  const map = phasesOfMap(builder, n, s, phases);
+  const weights = phasesOfWeights(weightsOf(builder, n), s, phases);
+  const inputs = [map.at(-1)!.outputs[0], ...n.inputs.slice(1)];
+  return [...map, winogradNode(builder, { ...n, inputs }, phases.shape, axes, weights)];
+};
+const weightsOf = (builder: GraphBuilder, n: Node): Float32Array =>
+  builder.values.get(n.inputs[1]!)!.constant!.data as Float32Array;
+
+/** Whether weights and bias are known. */
+function hasConstants(graph: Graph, { inputs: [, w, b] }: Node): boolean {
+  return valueOf(graph, w!).constant !== undefined && (b === undefined || valueOf(graph, b).constant !== undefined);
+}
+function fits(s: ConvShape, m: Machine): boolean {
   return (
-    constants &&
     Math.max(...s.kernel) > 1 &&
     Math.max(...s.kernel) <= 7 &&
     Math.max(...s.strides) <= 2 &&
     Math.max(...s.dilations) === 1 &&
     s.group === 1 &&
-    s.inputChannels >= m.lanes &&
+    s.inputChannels >= fewestChannels * m.lanes &&
     s.outputChannels >= m.lanes &&
     s.outputHeight * s.outputWidth >= 16
   );
 }
+/** How much of a vector input channels must fill: the rest of it is transformed in vain. */
+const fewestChannels = 0.7;
 
 /** Bytes a cycle that one core reads from the last-level cache and from memory. */
 const lastLevelBytesPerCycle = 26;
@@ -59,11 +81,21 @@ function waitedFor(s: ConvShape, tiles: number, { registers }: Machine): number 
   return !isStrided(s) && tiles <= (registers - 3) >> 1 ? 0.1 : 0.4;
 }
 
-/** The tile along height and width with the least modelled cycles; undefined when the direct algorithm has less. */
-export function fastestTile(s: ConvShape, machine: Machine, threads = 1): [WinogradAxis, WinogradAxis] | undefined {
+/**
+ * The tile along height and width with the least modelled cycles; undefined when the direct algorithm of `instead` has less,
+ * which is the same convolution, or one whose phases are the channels of `s`.
+ */
+export function fastestTile(
+  s: ConvShape,
+  machine: Machine,
+  threads = 1,
+  instead = s,
+): [WinogradAxis, WinogradAxis] | undefined {
   const fmas = machine.lanes * machine.fmaPerCycle * threads;
-  const window = s.kernel[0] * s.kernel[1];
-  const direct = (s.batch * window * s.inputChannels * s.outputChannels * s.outputHeight * s.outputWidth) / fmas;
+  const window = instead.kernel[0] * instead.kernel[1] * instead.inputChannels;
+  const rearranging = instead === s ? 0 : s.batch * s.inputChannels * s.inputHeight * s.inputWidth;
+  const pixels = s.batch * s.outputHeight * s.outputWidth;
+  const direct = (window * s.outputChannels * pixels) / fmas - (rearrangedAfter * rearranging) / threads;
   let best: [WinogradAxis, WinogradAxis] | undefined;
   let least = 0.95 * direct;
   for (const axes of candidates(s)) {
@@ -83,6 +115,8 @@ function candidates(s: ConvShape): [WinogradAxis, WinogradAxis][] {
     .filter(([h, w]) => sizes[0].includes(h) && sizes[1].includes(w))
     .map(([h, w]) => [axis(0, h), axis(1, w)]);
 }
+/** Cycles that an element takes on its way into its phase. */
+const rearrangedAfter = 0.5;
 function winogradCycles(
   s: ConvShape,
   axes: readonly [WinogradAxis, WinogradAxis],
@@ -94,7 +128,8 @@ function winogradCycles(
   const tiles = s.batch * Math.ceil(s.outputHeight / rows.outputs) * Math.ceil(s.outputWidth / columns.outputs);
   const products = (positions * tiles * s.inputChannels * s.outputChannels) / (machine.lanes * machine.fmaPerCycle);
   // About two passes of alpha operations an element, and a store or load each, on whole vectors.
-  const transforms = (tiles * positions * 3 * (s.inputChannels + 1.2 * s.outputChannels)) / machine.lanes;
+  const transformed = Math.ceil(s.inputChannels / machine.lanes) * machine.lanes;
+  const transforms = (tiles * positions * 3 * (transformed + 1.2 * s.outputChannels)) / machine.lanes;
   const weightBytes = 4 * positions * s.inputChannels * s.outputChannels;
   const multiplying = (1.08 * products + transforms) / threads;
   if (weightBytes > lastLevelBytes) {
@@ -106,13 +141,19 @@ function winogradCycles(
   return Math.max(multiplying, streaming);
 }
 
-function winogradNode(builder: GraphBuilder, n: Node, s: ConvShape, axes: [WinogradAxis, WinogradAxis]): Node {
-  const weights = builder.values.get(n.inputs[1]!)!;
+function winogradNode(
+  builder: GraphBuilder,
+  n: Node,
+  s: ConvShape,
+  axes: [WinogradAxis, WinogradAxis],
+  weights: Float32Array,
+): Node {
+  const { name } = builder.values.get(n.inputs[1]!)!;
   const filters = s.inputChannels * s.outputChannels;
-  const transformed = transformWeights(weights.constant!.data as Float32Array, filters, axes);
+  const transformed = transformWeights(weights, filters, axes);
   const tile = axes.map((a) => a.outputs);
   const dims = [transformed.length / filters, s.outputChannels, s.inputChannels];
-  const u = builder.constant(`${weights.name}_winograd${tile.join("x")}`, tensorValue("float32", dims, transformed));
+  const u = builder.constant(`${name}_winograd${tile.join("x")}`, tensorValue("float32", dims, transformed));
   const attributes = attributesOf({ tile, kernel: [...s.kernel], strides: [...s.strides], pads: [...s.pads] });
   return {
     ...n,

@@ -28,11 +28,15 @@ export function scheduleElementwiseBlock(s: Schedule, ref: BlockRef, { machine, 
   if (loops.length === 0) return;
   splitBlocks(s, ref, machine.lanes / 2);
   const lane = s.loops(ref).at(-1)!.id;
-  const unit = accessesInLoops(s, ref).every((a) => Math.abs(strideAlong(a, lane) ?? Number.NaN) <= 1);
+  const strides = accessesInLoops(s, ref).map((a) => strideAlong(a, lane));
+  const unit = strides.every((stride) => stride !== undefined && Math.abs(stride) <= 1);
   if (unit) walkFewStreams(s, ref);
   const inner = fuseContiguous(s, ref);
   const first = s.loops(ref).length - 1;
-  const outer = unit || readsNearby(s, ref, lane) ? vectorizeContiguous(s, inner, machine, 4) : undefined;
+  const inVectors = unit || readsNearby(s, ref, lane);
+  const outer = inVectors ? vectorizeContiguous(s, inner, machine, 4) : undefined;
+  // Written out, divisions and remainders of the lane are numbers.
+  if (!inVectors && strides.includes(undefined) && s.extent(inner)! <= machine.lanes) s.unroll(inner);
   const remaining = s.loops(ref).slice(0, first);
   const parallelLoops = remaining.length > 0 ? remaining : outer ? [s.loops(ref)[0]!] : [];
   const iterations = parallelLoops.reduce((p, l) => p * (s.extent(l) ?? 1), 1);
