@@ -127,15 +127,24 @@ export interface WinogradShape {
   readonly outputChannels: number;
   readonly input: readonly [height: number, width: number];
   readonly output: readonly [height: number, width: number];
+  /** Multiply-adds of the direct algorithm for each output. */
+  readonly directProducts: number;
 }
 
 /** The shape of a WinogradConv node; undefined for anything else. */
 export function winogradShapeOf(graph: Graph, n: Node): WinogradShape | undefined {
   if (n.op !== "WinogradConv") return undefined;
-  const [tile, kernel, strides, pads] = ["tile", "kernel", "strides", "pads"].map((name) => {
+  const ints = (name: string): number[] => {
     const a = n.attributes.get(name);
+    if (a?.kind === "int") return [Number(a.value)];
     return a?.kind === "ints" ? a.value.map(Number) : [];
-  }) as [number[], number[], number[], number[]];
+  };
+  const [tile, kernel, strides, pads] = ["tile", "kernel", "strides", "pads"].map(ints) as [
+    number[],
+    number[],
+    number[],
+    number[],
+  ];
   const x = staticDims(graph, n.inputs[0]!);
   const y = staticDims(graph, n.outputs[0]!);
   const axis = (i: number): WinogradAxis => ({ outputs: tile[i]!, taps: kernel[i]!, stride: strides[i]! });
@@ -146,5 +155,6 @@ export function winogradShapeOf(graph: Graph, n: Node): WinogradShape | undefine
     outputChannels: y[1]!,
     input: [x[2]!, x[3]!],
     output: [y[2]!, y[3]!],
+    directProducts: [...ints("direct_channels"), ...ints("direct_kernel")].reduce((product, k) => product * k, 1),
   };
 }

@@ -28,7 +28,7 @@ export function selectWinograd(graph: Graph, machine: Machine, threads = 1): Gra
 type Choice = (builder: GraphBuilder, n: Node, s: ConvShape, machine: Machine, threads: number) => Node[] | undefined;
 const directly: Choice = (builder, n, s, machine, threads) => {
   const axes = fits(s, machine) ? fastestTile(s, machine, threads) : undefined;
-  return axes && [winogradNode(builder, n, s, axes, weightsOf(builder, n))];
+  return axes && [winogradNode(builder, n, s, { shape: s, axes, weights: weightsOf(builder, n) })];
 };
 /** Images have too few channels; their phases may have enough. */
 const inPhases: Choice = (builder, n, s, machine, threads) => {
@@ -39,7 +39,7 @@ const inPhases: Choice = (builder, n, s, machine, threads) => {
   const map = phasesOfMap(builder, n, s, phases);
   const weights = phasesOfWeights(weightsOf(builder, n), s, phases);
   const inputs = [map.at(-1)!.outputs[0], ...n.inputs.slice(1)];
-  return [...map, winogradNode(builder, { ...n, inputs }, phases.shape, axes, weights)];
+  return [...map, winogradNode(builder, { ...n, inputs }, s, { shape: phases.shape, axes, weights })];
 };
 const weightsOf = (builder: GraphBuilder, n: Node): Float32Array =>
   builder.values.get(n.inputs[1]!)!.constant!.data as Float32Array;
@@ -141,20 +141,29 @@ function winogradCycles(
   return Math.max(multiplying, streaming);
 }
 
-function winogradNode(
-  builder: GraphBuilder,
-  n: Node,
-  s: ConvShape,
-  axes: [WinogradAxis, WinogradAxis],
-  weights: Float32Array,
-): Node {
+interface Form {
+  /** The convolution that is computed, with its filters. */
+  readonly shape: ConvShape;
+  readonly weights: Float32Array;
+  readonly axes: readonly [WinogradAxis, WinogradAxis];
+}
+/** `direct` is the convolution as the model has it, whose operations reports count. */
+function winogradNode(builder: GraphBuilder, n: Node, direct: ConvShape, { shape: s, axes, weights }: Form): Node {
   const { name } = builder.values.get(n.inputs[1]!)!;
   const filters = s.inputChannels * s.outputChannels;
   const transformed = transformWeights(weights, filters, axes);
   const tile = axes.map((a) => a.outputs);
   const dims = [transformed.length / filters, s.outputChannels, s.inputChannels];
   const u = builder.constant(`${name}_winograd${tile.join("x")}`, tensorValue("float32", dims, transformed));
-  const attributes = attributesOf({ tile, kernel: [...s.kernel], strides: [...s.strides], pads: [...s.pads] });
+  const attributes = attributesOf({
+    tile,
+    kernel: [...s.kernel],
+    strides: [...s.strides],
+    pads: [...s.pads],
+    direct_channels: direct.inputChannels,
+    direct_kernel: [...direct.kernel],
+    direct_strides: [...direct.strides],
+  });
   return {
     ...n,
     op: "WinogradConv",

@@ -26,7 +26,7 @@ export function nodeMacs(graph: Graph, n: Node): number {
     return 0;
   const out = elementCount(staticDims(graph, made));
   const winograd = winogradShapeOf(graph, n);
-  if (winograd) return out * winograd.axes[0].taps * winograd.axes[1].taps * winograd.inputChannels;
+  if (winograd) return out * winograd.directProducts;
   if (n.op === "Conv" || n.op === "ConvTranspose") {
     const w = staticDims(graph, second);
     const per = w[0] ? elementCount(w) / w[0] : 0;

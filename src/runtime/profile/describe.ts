@@ -24,11 +24,13 @@ function describeConvolution(
   out: readonly number[],
 ): string {
   const groups = numbersOf(n, "group")[0] ?? 1;
-  const strides = numbersOf(n, "strides");
-  // Winograd's weights are transformed: their extents are not the kernel's.
-  const kernel = n.op === "WinogradConv" ? [3, 3] : weight.slice(2);
-  const name = `${n.op === "WinogradConv" ? "Winograd conv" : "conv"} ${extents(kernel)}`;
-  const [channels, made] = [from[1]!, out[1]!];
+  // Winograd's weights are transformed, and an image's phases may be its channels.
+  const transformed = n.op === "WinogradConv";
+  const strides = numbersOf(n, transformed ? "direct_strides" : "strides");
+  const kernel = transformed ? numbersOf(n, "direct_kernel") : weight.slice(2);
+  const name = `${transformed ? "Winograd conv" : "conv"} ${extents(kernel)}`;
+  const channels = transformed ? numbersOf(n, "direct_channels")[0]! : from[1]!;
+  const made = out[1]!;
   const depthwise = groups > 1 && groups === channels;
   const how = depthwise ? `depthwise ${name} of ${channels}` : `${name} ${channels}→${made}`;
   return [
