@@ -5,7 +5,7 @@
  * wrote in one region it finds in its own cache in the next. It takes chunks from its range, large ones first, and then
  * from those of others, small ones last: a thread that starts late, or never, has its range run by the others.
  *
- * Note [Slots]. A line takes 30 ns from one core to its neighbour, and 200 ns to a core that shares no cache with it: a
+ * Note [Slots]. A line takes several times as long to a core that shares no cache with its owner as to a neighbour, and a
  * virtual machine's cores may be either, and change within a second. So a thread has one line, its slot, in which it finds
  * all of its part of a region and in which it says what it has done. Its worker keeps the line to itself while it polls,
  * and the caller's stores to it go out while the caller is at its first chunk, which it takes without a locked instruction.
@@ -64,15 +64,16 @@ typedef struct {
 } slot;
 
 struct tw_runtime {
-  _Alignas(CACHE_LINE) slot *slots;
-  uint32_t generation;
+  /* What callers write in every region stays away from what workers read while they poll. */
   _Alignas(CACHE_LINE) _Atomic int sleepers;
+  uint32_t generation;
+  atomic_flag in_use;
   _Alignas(CACHE_LINE) _Atomic uint32_t wake_seq;
   _Atomic int started;
   _Atomic int runs;
   _Atomic int stop;
-  atomic_flag in_use;
-  _Alignas(CACHE_LINE) int threads;
+  _Alignas(CACHE_LINE) slot *slots;
+  int threads;
   pid_t pid;
   int crowded;
   pthread_t *workers;

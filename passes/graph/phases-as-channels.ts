@@ -43,7 +43,7 @@ export function phasesAsChannels(s: ConvShape): Phases | undefined {
   return { shape, stride, lead: [h.lead, w.lead] };
 }
 
-/** The filters [o, c, height, width] of the convolution `s` as those of `p`, [o, phase of height · phase of width · c, …]. */
+/** The filters [o, c, height, width] of `s` as those of its phases: [o, phase of height · phase of width · c, …]. */
 export function phasesOfWeights(weights: Float32Array, s: ConvShape, { shape, stride, lead }: Phases): Float32Array {
   const [height, width] = s.kernel;
   const [rows, columns] = shape.kernel;
@@ -60,7 +60,7 @@ export function phasesOfWeights(weights: Float32Array, s: ConvShape, { shape, st
   return out;
 }
 
-/** The nodes that give the map of the convolution `p` from that of `n`, which computes `s`. */
+/** The nodes that give the phases of the map that `n` reads, which computes `s`. */
 export function phasesOfMap(builder: GraphBuilder, n: Node, s: ConvShape, { shape, stride }: Phases): Node[] {
   const x = builder.values.get(n.inputs[0]!)!;
   const node = (op: string, inputs: Node["inputs"], dims: readonly number[], ints: Record<string, number>): Node => ({

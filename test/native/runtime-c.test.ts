@@ -18,8 +18,14 @@ writeFileSync(
 static void bump(void *ctx, int64_t begin, int64_t end) {
   for (int64_t i = begin; i < end; i++) ((int *)ctx)[i]++;
 }
+static void count(void *ctx, int64_t begin, int64_t end) { *(_Atomic int64_t *)ctx += end - begin; }
 int main(int argc, char **argv) {
   static int counters[1000];
+  static _Atomic int64_t covered;
+  tw_runtime *pair = tw_runtime_create(2);
+  tw_parallel_for(pair, count, &covered, 10000000019);
+  tw_runtime_destroy(pair);
+  if (covered != 10000000019) return 4;
   for (int threads = 1; threads <= 4; threads++) {
     tw_runtime *rt = tw_runtime_create(threads);
     if (tw_runtime_threads(rt) != threads) return 1;
