@@ -145,23 +145,33 @@ const withinShape = (spans: readonly (Span | undefined)[], b: Buffer): (Span | u
     const min = Math.max(0, s.min.constant);
     return { ...s, min: constantLinear(min), extent: Math.max(1, Math.min(s.min.constant + s.extent, whole) - min) };
   });
-/** The boxes, and those that several of them make side by side. */
+/** The boxes, and those that several of them make side by side: rows of them first, then rows of rows. */
 function joined(boxes: readonly (readonly Span[])[], ranges: Ranges): (readonly Span[])[] {
+  let whole = [...boxes];
+  for (let before = 0; before !== whole.length; ) {
+    before = whole.length;
+    for (let d = (boxes[0]?.length ?? 0) - 1; d >= 0; d--) whole = joinedAlong(d, whole, ranges);
+  }
+  return [...boxes, ...whole];
+}
+function joinedAlong(d: number, boxes: readonly (readonly Span[])[], ranges: Ranges): (readonly Span[])[] {
   const result: (readonly Span[])[] = [];
   for (const box of boxes) {
     let whole = box;
-    for (const other of result) whole = sideBySide(other, whole, ranges) ?? whole;
-    result.push(box);
-    if (whole !== box) result.push(whole);
+    for (let k = result.length - 1; k >= 0; k--) {
+      const union = sideBySide(result[k]!, whole, d, ranges);
+      if (!union) continue;
+      whole = union;
+      result.splice(k, 1);
+    }
+    result.push(whole);
   }
   return result;
 }
-/** One box for two that differ in one dimension only and touch there. */
-function sideBySide(a: readonly Span[], b: readonly Span[], ranges: Ranges): readonly Span[] | undefined {
+/** One box for two that differ in dimension `d` at most and touch there. */
+function sideBySide(a: readonly Span[], b: readonly Span[], d: number, ranges: Ranges): readonly Span[] | undefined {
   const same = (s: Span, t: Span): boolean => spanCovers(s, t, ranges) && spanCovers(t, s, ranges);
-  const differ = a.flatMap((s, d) => (same(s, b[d]!) ? [] : [d]));
-  const [d] = differ;
-  if (differ.length !== 1 || d === undefined) return undefined;
+  if (a.some((s, k) => k !== d && !same(s, b[k]!))) return undefined;
   const union = unionSpan(a[d]!, b[d]!, ranges);
   return union?.exact ? a.map((s, k) => (k === d ? union : s)) : undefined;
 }

@@ -193,3 +193,29 @@ describe("a producer of rows that its padded reader has more of", () => {
     expectSame(padded, done);
   });
 });
+
+describe("a buffer that a grid of stores fills, as transforms of tiles do", () => {
+  /** Every tile of three rows and columns is stored point by point, all but the last `missing` ones, then read whole. */
+  const tiles = (missing: number): Program => {
+    const points = Array.from({ length: 9 - missing }, (_, k) => `[vt, ${Math.floor(k / 3)}, ${k % 3}]`);
+    return parseProgram(`program P(A: float32[4, 9], C: output float32[4, 9]):
+  allocate S: float32[4, 3, 3]
+  for t in 0..4:
+    block fill(vt: spatial 4 = t):
+      reads A[vt, 0..9]
+      writes S[vt, 0..3, 0..3]
+${points.map((at, k) => `      S${at} = A[vt, ${k}]`).join("\n")}
+    for i in 0..9:
+      block C(vt: spatial 4 = t, vi: spatial 9 = i):
+        reads S[vt, vi // 3, vi % 3]
+        writes C[vt, vi]
+        C[vt, vi] = S[vt, vi // 3, vi % 3]
+`);
+  };
+  it("is one tile large", () => {
+    expect(allocations(compactBuffers(tiles(0)))).toEqual(["S: float32[3, 3]"]);
+    expectSame(tiles(0), compactBuffers(tiles(0)));
+  });
+  it("stays whole where a point is not stored", () =>
+    expect(allocations(compactBuffers(tiles(1)))).toEqual(["S: float32[4, 3, 3]"]));
+});
