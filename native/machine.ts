@@ -38,8 +38,8 @@ export function machineFacts(): Machine {
 /** What `hostTarget` needs to know of this machine. */
 export function hostFacts(): HostFacts {
   const cpu = hostCpu();
-  const { caches, cores } = machineFacts();
-  return { cpuName: cpu.name, featureString: cpu.features, triple: cpu.triple, caches, cores };
+  const { caches, cores, model } = machineFacts();
+  return { cpuName: cpu.name, model, featureString: cpu.features, triple: cpu.triple, caches, cores };
 }
 
 /** Caches as one core sees them; the last level is whole, shared by its cores. */

@@ -99,33 +99,56 @@ export interface HostFacts {
   readonly arch?: Architecture;
   /** Default: Linux on `arch`. */
   readonly triple?: string;
+  /** The processor's marketing name, which tells its maker. */
+  readonly model?: string;
   readonly caches: Caches;
   /** Cores that may be used. */
   readonly cores: number;
 }
-/** The target of the machine that `facts` describe: a preset's processor where one fits, with the machine's own features. */
+/**
+ * The target of the machine that `facts` describe: the numbers of the preset that comes nearest, with the machine's own
+ * features, caches and cores.
+ */
 export function hostTarget(facts: HostFacts): Target {
   const { cpuName, featureString, cores } = facts;
   const features = featureString.split(",").filter((f) => f !== "");
   const arch = facts.arch ?? (features.includes("+neon") ? "aarch64" : "x86_64");
-  const preset = presets.find((p) => p.cpu === cpuName && p.arch === arch);
-  const has = (f: string): boolean => features.includes(`+${f}`) || (impliedFeatures[cpuName]?.includes(f) ?? false);
-  const generic = presets.find((p) => p.name === genericName(arch, has))!;
-  const { vectorBits, vectorRegisters, fmaPerCycle } = preset ?? generic;
-  const caches = mergeCaches(facts.caches, (preset ?? generic).caches);
+  const preset = nearestPreset(facts, arch, features);
+  const { gpu: _, ...parts } = preset;
   return withVectors({
+    ...parts,
     name: "host",
-    arch,
-    triple: facts.triple ?? generic.triple,
+    triple: facts.triple ?? preset.triple,
     cpu: cpuName,
     features,
-    vectorBits,
-    vectorRegisters,
-    fmaPerCycle,
-    caches,
+    caches: mergeCaches(facts.caches, preset.caches),
     cores,
   });
 }
+/**
+ * The preset of the processor's name; else, of those whose features this machine has, the one with most. Virtual machines
+ * report models of other generations, so a name is not believed whose processors lack features that are here.
+ */
+function nearestPreset({ cpuName, model = "" }: HostFacts, arch: Architecture, features: readonly string[]): Target {
+  const implied = impliedFeatures[cpuName] ?? [];
+  const has = (f: string): boolean =>
+    features.includes(`+${f}`) || (!features.includes(`-${f}`) && implied.includes(f));
+  const known = presets.filter((p) => p.arch === arch);
+  const named = known.find((p) => p.cpu === cpuName);
+  if (named && !generations.some((f) => has(f) && !implied.includes(f))) return named;
+  const makers = ["AMD", "Intel"].filter((maker) => model.includes(maker));
+  const fits = known.filter((p) => {
+    const ofOther = p.maker !== undefined && makers.length > 0 && !makers.includes(p.maker);
+    return !ofOther && impliedFeatures[p.cpu]!.every(has);
+  });
+  const generic = known.find((p) => p.name === genericName(arch, has))!;
+  return fits.reduce(
+    (best, p) => (impliedFeatures[p.cpu]!.length > impliedFeatures[best.cpu]!.length ? p : best),
+    generic,
+  );
+}
+/** Features by which generations of processors differ in their pipes and caches. */
+const generations = ["avx512f", "avx512vnni", "avx512fp16", "amx-tile"];
 function genericName(arch: Architecture, has: (f: string) => boolean): string {
   if (arch === "aarch64") return "aarch64-generic";
   if (has("avx512f") && has("avx512vl")) return "x86-64-v4";

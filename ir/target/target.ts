@@ -10,6 +10,17 @@ export interface Caches {
   readonly l3Bytes: number;
   readonly lineBytes: number;
 }
+/** What one core reads, in bytes a cycle, when it does nothing else. */
+export interface ReadRates {
+  readonly l2: number;
+  readonly l3: number;
+  readonly memory: number;
+  /**
+   * What the last cache is reached by. On the mesh of a server each of a few cores reads memory at the same rate, and the
+   * last cache hardly faster.
+   */
+  readonly interconnect: "ring" | "mesh";
+}
 /** Limits of an NVIDIA streaming multiprocessor. */
 export interface GpuLimits {
   /** 80 for sm_80. */
@@ -36,8 +47,13 @@ export interface Target {
   readonly vectorRegisters: number;
   /** Full-width fused multiply-adds a core can start each cycle. */
   readonly fmaPerCycle: number;
+  /** Loads a core completes each cycle beside multiply-adds, of numbers that are spread over a vector and of vectors. */
+  readonly loadsPerCycle: number;
   readonly caches: Caches;
+  readonly reads: ReadRates;
   readonly cores: number;
+  /** Who makes the processor, where the preset is one maker's. */
+  readonly maker?: "AMD" | "Intel";
   readonly gpu?: GpuLimits;
 }
 

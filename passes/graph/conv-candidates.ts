@@ -14,6 +14,7 @@ import {
   unrolledChannels,
   withLanes,
 } from "../schedule/library/plan.ts";
+import { winogradTile } from "../schedule/library/winograd-plan.ts";
 import { alignedReadings } from "./aligned-readings.ts";
 import { joinedLanes } from "./concat-lanes.ts";
 import type { ConvShape, WinogradShape } from "./contraction-shapes.ts";
@@ -167,7 +168,8 @@ export function winogradCandidate(c: CandidateContext, g: Group, s: WinogradShap
   return { ...noWishes, output: blocked, internal: blocked, readings, halos: new Map([[x!, halo]]) };
 }
 function winogradWeightLayout(s: WinogradShape, m: Machine): Layout {
-  const tile = winogradTile(s, m).vectors * m.lanes;
+  const [tileRows, tileColumns] = s.axes.map((a, i) => Math.ceil(s.output[i]! / a.outputs)) as [number, number];
+  const tile = winogradTile(m, { ...s, tileRows, tileColumns }).vectors * m.lanes;
   const unroll = unrolledChannels(s.inputChannels, m.lanes);
   return {
     name: `winograd${tile}`,
@@ -180,16 +182,6 @@ function winogradWeightLayout(s: WinogradShape, m: Machine): Layout {
       { axis: 1, divisor: 1, modulus: tile },
     ],
   };
-}
-/** The register tile of the products: transformed tiles × output channels. */
-function winogradTile(s: WinogradShape, m: Machine) {
-  const [rows, columns] = s.axes.map((a, i) => Math.ceil(s.output[i]! / a.outputs)) as [number, number];
-  return chooseRegisterTile(m, {
-    vectorBlocks: Math.ceil(s.outputChannels / m.lanes),
-    extent: Math.min(rows * columns, 28),
-    depth: s.inputChannels,
-    outputBytes: 0,
-  });
 }
 /** How far beyond the map the windows reach: exactly the padding that is really read. */
 function convHalo(c: ConvShape): Halo[] | undefined {

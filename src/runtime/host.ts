@@ -44,6 +44,8 @@ export function machineOf(target: Target): Machine {
     l1Bytes: target.caches.l1dBytes,
     l2Bytes: target.caches.l2Bytes,
     fmaPerCycle: target.fmaPerCycle,
+    loadsPerCycle: target.loadsPerCycle,
+    reads: target.reads,
   };
 }
 

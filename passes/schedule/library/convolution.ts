@@ -38,7 +38,10 @@ function schedule(s: Schedule, { machine, threads }: RecipeContext): void {
   const epilogue = isParam(s.func, stage.writes[0]!) ? copyOut(s, conv) : consumerOf(s, conv);
   const [n, co, h] = s.loops(epilogue) as [LoopCursor, LoopCursor, LoopCursor];
   // Every thread reads all weights of a strip, which must not come from beyond its own caches.
-  const strip = weightBytes(stage.block) <= machine.l2Bytes ? shareRows(s, h, threads) : undefined;
+  const strip =
+    weightBytes(stage.block) <= machine.l2Bytes
+      ? (stripWithinCache(s, { conv: stage.block, h, machine, threads }) ?? shareRows(s, h, threads))
+      : undefined;
   if (strip) s.reorder(n, strip, co);
   const outer = strip ? [n, strip] : [n];
   const tiles = tileConvolution(s, conv, epilogue, outer.length, machine);
@@ -103,6 +106,30 @@ function tileLoops(s: Schedule, stage: BlockRef, depth: number) {
 
 /** Iterations a thread from which on one more or less hardly matters. */
 const evenIterations = 8;
+
+/**
+ * A strip of rows whose map stays in the second cache while all channel tiles read it: the whole map would come through the
+ * last cache for each of them, which on a mesh is slow.
+ */
+function stripWithinCache(s: Schedule, { conv, h, machine, threads }: Striped): LoopRef | undefined {
+  if (machine.reads.interconnect !== "mesh") return undefined;
+  const rows = s.extent(h)!;
+  const tiled = conv.reads.find((r) => r.buffer.shape.length === 6)?.buffer;
+  const map = conv.reads.find((r) => r.buffer.shape.length === 5 && r.buffer.id !== conv.writes[0]!.buffer.id)?.buffer;
+  if (!tiled || !map || constantValue(tiled.shape[0]!)! < 2) return undefined;
+  const bytes = bytesOfBuffer(map);
+  if (bytes + weightBytes(conv) <= 0.75 * machine.l2Bytes) return undefined;
+  const most = Math.floor((rows * machine.l2Bytes) / 4 / bytes);
+  const strip = largestDivisor(rows % threads === 0 ? rows / threads : rows, most);
+  return strip >= fewestRows ? s.split(h, { factor: strip, tail: "exact" })[0] : undefined;
+}
+interface Striped {
+  readonly conv: Block;
+  readonly h: LoopRef;
+  readonly machine: Machine;
+  readonly threads: number;
+}
+const bytesOfBuffer = (b: Buffer): number => b.shape.reduce((product, n) => product * (constantValue(n) ?? 1), 4);
 
 /** Rows below which a thread's share is too uneven to be worth it. */
 const fewestRows = 4;

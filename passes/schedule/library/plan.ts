@@ -2,6 +2,7 @@
  * The analytical model behind the default schedules: how large a register tile, how deep an unrolled reduction. Sizes
  * follow from lanes and vector registers of the target alone, so layouts (packed weights) and schedules agree.
  */
+import type { ReadRates } from "../../../ir/target/target.ts";
 
 /** What the model needs to know of a target. */
 export interface Machine {
@@ -14,6 +15,10 @@ export interface Machine {
   readonly l2Bytes: number;
   /** Vector FMAs a cycle. */
   readonly fmaPerCycle: number;
+  /** Loads a cycle. */
+  readonly loadsPerCycle: number;
+  /** Bytes a cycle that a core reads from each level of the memory hierarchy. */
+  readonly reads: ReadRates;
 }
 
 /** A processor with AVX-512, for recipes that are told of no machine. */
@@ -23,6 +28,8 @@ export const genericMachine: Machine = {
   l1Bytes: 32 << 10,
   l2Bytes: 1 << 20,
   fmaPerCycle: 2,
+  loadsPerCycle: 2,
+  reads: { l2: 32, l3: 26, memory: 8, interconnect: "ring" },
 };
 
 /**
@@ -64,8 +71,10 @@ export interface TileProblem {
   readonly alike?: number;
   /** Length of the reduction. */
   readonly depth: number;
-  /** Output bytes; thin reductions over large outputs prefer one store stream. */
+  /** Output bytes; on a ring thin reductions over large outputs prefer one store stream. */
   readonly outputBytes: number;
+  /** Bytes a cycle at which weights arrive when they are first read; as fast as the later times if absent. */
+  readonly weightsRate?: number;
   /** Columns of the output, where the vectors of a point lie side by side in a row of it; else in blocks of channels. */
   readonly columns?: number;
 }
@@ -109,15 +118,21 @@ export function tileCost(m: Machine, problem: TileProblem, tile: RegisterTile): 
   const along = points > extent ? Math.ceil(alike / (points / extent)) : alike * Math.ceil(extent / points);
   const tiles = along * (strips + (rest > 0 && !problem.ragged ? 1 : 0));
   const fmas = (points * vectors) / m.fmaPerCycle;
-  const loads = problem.columns ? points / 2 + (1.5 * vectors) / m.fmaPerCycle : (points + vectors) / 2;
+  const loads = problem.columns
+    ? points / m.loadsPerCycle + (1.5 * vectors) / m.fmaPerCycle
+    : (points + vectors) / m.loadsPerCycle;
   const weightBytes = vectors * m.lanes * 4;
   const weights = problem.depth * weightBytes > m.l1Bytes / 2 ? weightBytes : 0;
-  const step = together(fmas, loads, fmaLatency, weights / secondLevelBytes) + 0.02 * loads;
+  const stepAt = (cyclesOfWeights: number): number => together(fmas, loads, fmaLatency, cyclesOfWeights) + 0.02 * loads;
+  const later = stepAt(weights / (besideSums * m.reads.l2));
+  const first = problem.weightsRate === undefined ? later : Math.max(later, stepAt(weightBytes / problem.weightsRate));
+  const step = later + (first - later) / along;
   if (problem.columns) {
     const masked = rest === 0 && vectors > 1 ? alike * extent * maskedStore(m, problem.columns) : 0;
     return tiles * (problem.depth * step + storesOfRows(tile)) + cutOff + masked;
   }
-  const thin = problem.depth <= 16 && problem.outputBytes > m.l2Bytes && vectors > 1 ? 2 : 1;
+  const oneStream = m.reads.interconnect === "ring" && problem.depth <= 16 && problem.outputBytes > m.l2Bytes;
+  const thin = oneStream && vectors > 1 ? 2 : 1;
   return tiles * (problem.depth * step * thin + 1.5 * points * vectors + 24) + cutOff;
 }
 
@@ -154,8 +169,8 @@ const together = (...cycles: readonly [number, number, number, number]): number 
   return Math.sqrt(Math.sqrt(Math.sqrt(sum)));
 };
 
-/** Bytes a cycle that the second-level cache gives beside multiply-adds; 32 alone. */
-const secondLevelBytes = 24;
+/** The part of its rate that the second-level cache gives beside multiply-adds. */
+const besideSums = 0.75;
 
 /** How many consecutive input channels are unrolled: the largest divisor of `channels` up to `lanes`. */
 export function unrolledChannels(channels: number, lanes: number): number {

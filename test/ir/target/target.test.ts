@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { UsageError } from "../../../ir/support/errors.ts";
 import { editDistance, nearest } from "../../../ir/support/nearest.ts";
 import { hasFeature, hostTarget, parseTarget } from "../../../ir/target/parse.ts";
-import { presets } from "../../../ir/target/presets.ts";
+import { impliedFeatures, presets } from "../../../ir/target/presets.ts";
 import { lanesOf } from "../../../ir/target/target.ts";
 
 test("znver4 is what was measured", () => {
@@ -90,6 +90,39 @@ test("the host takes a preset's numbers and the machine's own facts", () => {
   expect(unknown).toMatchObject({ vectorBits: 256, vectorRegisters: 16 });
   const arm = hostTarget({ cpuName: "cortex-a76", featureString: "+neon,+fp-armv8", caches, cores: 4 });
   expect(arm).toMatchObject({ arch: "aarch64", vectorBits: 128, triple: "aarch64-unknown-linux-gnu" });
+});
+describe("the host's preset", () => {
+  const caches = { l1dBytes: 0, l2Bytes: 0, l3Bytes: 0, lineBytes: 64 };
+  const on = (cpuName: string, preset: string, model: string, without: readonly string[] = []) => {
+    const features = impliedFeatures[preset]!.filter((f) => !without.includes(f)).map((f) => `+${f}`);
+    const { cpu, fmaPerCycle, reads } = hostTarget({
+      cpuName,
+      featureString: features.join(),
+      caches,
+      cores: 2,
+      model,
+    });
+    return { cpu, fmaPerCycle, interconnect: reads.interconnect };
+  };
+  test("is by features where the name is of an older processor, as virtual machines report it", () => {
+    const server = { cpu: "rocketlake", fmaPerCycle: 2, interconnect: "mesh" };
+    expect(on("rocketlake", "sapphirerapids", "Intel(R) Xeon(R) Processor")).toEqual(server);
+    expect(on("rocketlake", "rocketlake", "11th Gen Intel(R) Core(TM) i9")).toEqual({
+      ...server,
+      fmaPerCycle: 1,
+      interconnect: "ring",
+    });
+  });
+  test("is one of the same maker's", () => {
+    const unnamed = (model: string) => on("x86-64-v4", "znver4", model, ["avx512bf16"]).interconnect;
+    expect([unnamed("AMD EPYC 9654"), unnamed("Intel(R) Xeon(R)")]).toEqual(["ring", "mesh"]);
+  });
+  test("is by name where a virtual machine hides features", () =>
+    expect(on("sapphirerapids", "sapphirerapids", "Intel(R) Xeon(R)", ["amx-tile", "avx512fp16"])).toEqual({
+      cpu: "sapphirerapids",
+      fmaPerCycle: 2,
+      interconnect: "mesh",
+    }));
 });
 test("edit distance counts insertions, deletions, substitutions, swaps", () => {
   expect([

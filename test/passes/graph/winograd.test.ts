@@ -2,12 +2,23 @@ import { describe, expect, it } from "vitest";
 import { GraphBuilder } from "../../../ir/graph/build.ts";
 import type { Graph } from "../../../ir/graph/graph.ts";
 import { tensorValue } from "../../../ir/graph/tensor-value.ts";
-import { fastestTile, selectWinograd } from "../../../passes/graph/select-winograd.ts";
+import { selectWinograd } from "../../../passes/graph/select-winograd.ts";
+import { fastestTile } from "../../../passes/graph/winograd-costs.ts";
 import { alphaOf, tileSizes, transformWeights, winogradMatrices } from "../../../passes/graph/winograd-transforms.ts";
+import { genericMachine } from "../../../passes/schedule/library/plan.ts";
 import { compile } from "../../../src/runtime/compile.ts";
 import { Tensor } from "../../../src/tensor.ts";
+import { meshTarget, ringTarget } from "./support.ts";
 
-const machine = { lanes: 16, registers: 32, l1Bytes: 32768, l2Bytes: 1 << 20, fmaPerCycle: 1 };
+const machine = {
+  lanes: 16,
+  registers: 32,
+  l1Bytes: 32768,
+  l2Bytes: 1 << 20,
+  fmaPerCycle: 1,
+  loadsPerCycle: 2,
+  reads: genericMachine.reads,
+};
 const product = (a: readonly (readonly number[])[], b: readonly (readonly number[])[]): number[][] =>
   a.map((row) => b[0]!.map((_, j) => row.reduce((sum, x, k) => sum + x * b[k]![j]!, 0)));
 const transposed = (a: readonly (readonly number[])[]): number[][] => a[0]!.map((_, j) => a.map((row) => row[j]!));
@@ -75,8 +86,8 @@ function network(channels: number, out: number, height: number, width: number, b
   const [y] = b.node("Relu", [sum], { outputs: ["y"] });
   return b.finish({ name: "t", inputs: [x], outputs: [y!] });
 }
-async function run(graph: Graph, math: "default" | "strict", threads: number): Promise<Float32Array> {
-  const net = await compile(graph, { math, threads, cache: false });
+async function run(graph: Graph, math: "default" | "strict", threads: number, target = ringTarget) {
+  const net = await compile(graph, { math, threads, target, cache: false });
   const port = net.inputs[0]!;
   const feed = new Tensor(
     "float32",
@@ -93,6 +104,13 @@ async function run(graph: Graph, math: "default" | "strict", threads: number): P
 }
 
 describe("a convolution in Winograd's form", () => {
+  it.each([1, 2])("fetches the weights of the next position on a mesh, %i threads", async (threads) => {
+    const graph = network(64, 96, 29, 31, 1);
+    const direct = await run(graph, "strict", 1);
+    const fast = await run(graph, "default", threads, meshTarget);
+    const largest = direct.reduce((a, v) => Math.max(a, Math.abs(v)), 0);
+    expect(fast.reduce((a, v, i) => Math.max(a, Math.abs(v - direct[i]!)), 0) / largest).toBeLessThan(5e-5);
+  });
   const shapes = [
     [16, 16, 6, 6, 1],
     [24, 24, 13, 7, 1],
@@ -171,7 +189,7 @@ describe("the choice", () => {
     }) as const;
   it("takes large tiles on large maps and smaller ones on small maps", () => {
     const outputs = (channels: number, size: number, threads = 1) =>
-      fastestTile(shape(channels, size), machine, threads)?.map((a) => a.outputs);
+      fastestTile(shape(channels, size), machine, { threads, constantBytes: 0 })?.map((a) => a.outputs);
     expect(outputs(64, 56)).toEqual([6, 6]);
     expect(outputs(256, 14)).toEqual([5, 5]);
     // Two threads wait for the memory that weights come from sooner than one does.

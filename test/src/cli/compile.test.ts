@@ -145,7 +145,7 @@ describe("--emit", () => {
     const cases: readonly (readonly [readonly string[], number, RegExp])[] = [
       [["--emit", "ptx"], 7, /GPU kernels are not available yet/],
       [["--target", "nvptx-sm_90", "-o", at("gpu.tw")], 7, /GPU kernels are not available yet/],
-      [["--target", "znver5", "-o", at("z.tw")], 2, /unknown target "znver5"; the nearest are znver4/],
+      [["--target", "znver45", "-o", at("z.tw")], 2, /unknown target "znver45"; the nearest are znver4, znver5/],
       [["--records", at("none.jsonl"), "-o", at("z.tw")], 2, /there is no records file/],
       [["--records", model, "-o", at("z.tw")], 3, /records come with tuning/],
       [[], 2, /say where to with -o FILE\.tw/],

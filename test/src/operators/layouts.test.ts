@@ -1,4 +1,5 @@
 /** Groups in blocked layouts with halos compute what the same graph computes in plain layouts. */
+
 import { describe, expect, it } from "vitest";
 import { GraphBuilder, staticDims, valueOf } from "../../../ir/graph/build.ts";
 import type { FusedGraph, Graph } from "../../../ir/graph/graph.ts";
@@ -8,6 +9,7 @@ import { runProgram } from "../../../ir/interp/run.ts";
 import type { ValueId } from "../../../ir/support/ids.ts";
 import { assignLayouts } from "../../../passes/graph/assign-layouts.ts";
 import { fuseGroups } from "../../../passes/graph/fuse-groups.ts";
+import { genericMachine } from "../../../passes/schedule/library/plan.ts";
 import { buildGroupProgram } from "../../../src/operators/build-program.ts";
 import { tensorOf } from "../../../src/operators/elements.ts";
 import { inferGraph } from "../../../src/operators/infer.ts";
@@ -15,7 +17,15 @@ import { interpretGraph } from "../../../src/operators/interpret.ts";
 import { lookupRow } from "../../../src/operators/registry.ts";
 import { packConstant, packedBytes } from "../../../src/runtime/constants.ts";
 
-const machine = { lanes: 4, registers: 16, l1Bytes: 32768, l2Bytes: 1 << 20, fmaPerCycle: 2 };
+const machine = {
+  lanes: 4,
+  registers: 16,
+  l1Bytes: 32768,
+  l2Bytes: 1 << 20,
+  fmaPerCycle: 2,
+  loadsPerCycle: 2,
+  reads: genericMachine.reads,
+};
 
 function tensor(dims: readonly number[], seed: number): TensorValue {
   const values = Array.from({ length: elementCount(dims) }, (_, i) => Math.sin(seed + i * 0.7));

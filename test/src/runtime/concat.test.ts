@@ -126,10 +126,12 @@ describe.each(Object.entries(cases))("%s", (_, { copies, build }) => {
     const [expected, actual] = await Promise.all([plain, fast].map((net) => runWithTaps(net, feeds)));
     for (const { value, tensor } of actual!) {
       const other = expected!.find((e) => e.value === value);
-      if (other) expect(maxDifference(tensor, other.tensor)).toBeLessThan(1e-4);
+      // Sums of a deep network reach a thousand, where float32 has steps of 1e-4.
+      if (other) expect(maxDifference(tensor, other.tensor) / largest(other.tensor)).toBeLessThan(5e-6);
     }
   });
 });
 
 const maxDifference = (a: Tensor, b: Tensor): number =>
   (a.data as Float32Array).reduce((most, x, i) => Math.max(most, Math.abs(x - Number(b.data[i]))), 0);
+const largest = (a: Tensor): number => Array.from(a.data as Float32Array).reduce((m, x) => Math.max(m, Math.abs(x)), 0);
