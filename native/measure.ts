@@ -157,7 +157,9 @@ function footprints(caches: { l1dBytes: number; l2Bytes: number; l3Bytes: number
     { level: "L1", bytes: caches.l1dBytes / 2, shared: false },
     { level: "L2", bytes: caches.l2Bytes / 2, shared: false },
   ];
-  if (caches.l3Bytes > caches.l2Bytes) places.push({ level: "L3", bytes: caches.l3Bytes / 2, shared: true });
+  // Of a server's last cache, which many cores share, a core has what lies a few times in its own.
+  const share = Math.min(caches.l3Bytes / 2, 16 * caches.l2Bytes);
+  if (caches.l3Bytes > caches.l2Bytes) places.push({ level: "L3", bytes: share, shared: true });
   const beyond = Math.min(256 << 20, Math.max(64 << 20, 4 * Math.max(caches.l2Bytes, caches.l3Bytes)));
   return [...places, { level: "memory", bytes: beyond, shared: true }];
 }

@@ -18,7 +18,7 @@ export interface OpenBlas {
 
 /** Loads the system's OpenBLAS, or the one that the environment variable OPENBLAS names. */
 export function openBlas(threads: number): OpenBlas {
-  const library = koffi.load(process.env.OPENBLAS ?? "libopenblas.so.0");
+  const library = loaded(process.env.OPENBLAS ?? "libopenblas.so.0");
   library.func("void openblas_set_num_threads(int threads)")(threads);
   const config = library.func("const char *openblas_get_config()")() as string;
   const sgemm = library.func(
@@ -30,4 +30,13 @@ export function openBlas(threads: number): OpenBlas {
       sgemm(rowMajor, noTranspose, noTranspose, m, n, k, 1, a, k, b, n, 0, c, n);
     },
   };
+}
+
+function loaded(path: string): ReturnType<typeof koffi.load> {
+  try {
+    return koffi.load(path);
+  } catch (error) {
+    const found = `OpenBLAS was not found at ${path}: ${(error as Error).message}`;
+    throw new Error(`${found}; on Debian install libopenblas0-pthread, or name the library in OPENBLAS`);
+  }
 }

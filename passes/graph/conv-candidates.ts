@@ -4,9 +4,9 @@ import type { Group } from "../../ir/graph/graph.ts";
 import { channelBlocked, type Halo, type Layout, lastBlocked, plainLayout } from "../../ir/graph/layout.ts";
 import type { ValueId } from "../../ir/support/ids.ts";
 import {
+  blockWidths,
   channelLanes,
   chooseRegisterTile,
-  halfLanes,
   type Machine,
   type RegisterTile,
   type TileProblem,
@@ -51,7 +51,7 @@ export function convCandidates(c: CandidateContext, g: Group, s: ConvShape): Can
  */
 function groupLanes(s: ConvShape, m: Machine): number | undefined {
   if (s.group === 1 || s.depthwise) return m.lanes;
-  return [m.lanes, halfLanes(m)].find((lanes) => (s.outputChannels / s.group) % lanes === 0);
+  return blockWidths(m).find((lanes) => (s.outputChannels / s.group) % lanes === 0);
 }
 /**
  * Widths of the blocks of the result: what fits its channels or the concatenation that reads them, and those in which the

@@ -6,7 +6,7 @@
 import { attributesOf, GraphBuilder, valueOf } from "../../ir/graph/build.ts";
 import type { Graph, Node } from "../../ir/graph/graph.ts";
 import { type TensorValue, tensorValue } from "../../ir/graph/tensor-value.ts";
-import { halfLanes, type Machine } from "../schedule/library/plan.ts";
+import { blockWidths, halfLanes, type Machine } from "../schedule/library/plan.ts";
 import { type ConvShape, convShapeOf } from "./contraction-shapes.ts";
 
 /** More zeros cost more than plain loops. */
@@ -18,7 +18,7 @@ export function mergeGroups(graph: Graph, machine: Machine): Graph {
   const nodes = graph.nodes.map((n) => {
     const shape = convShapeOf(graph, n);
     const weights = shape && valueOf(graph, n.inputs[1]!);
-    const count = shape && weights?.constant ? groupsToJoin(shape, halfLanes(machine)) : 1;
+    const count = shape && weights?.constant ? groupsToJoin(shape, machine) : 1;
     if (!shape || count === 1) return n;
     changed = true;
     const joined = joinWeights(weights!.constant!, shape.group, count);
@@ -28,11 +28,15 @@ export function mergeGroups(graph: Graph, machine: Machine): Graph {
   return changed ? { ...graph, nodes, values: builder.values, nextId: builder.ids.next } : graph;
 }
 
-/** The least number of groups whose output channels fill blocks; 1 where a group does already, or none does. */
-function groupsToJoin({ group, depthwise, outputChannels }: ConvShape, lanes: number): number {
+/**
+ * The least number of groups whose output channels fill blocks, narrow ones if they are as fast an element or there is no
+ * number that fills wide ones; 1 where a group does already, or none does.
+ */
+function groupsToJoin({ group, depthwise, outputChannels }: ConvShape, machine: Machine): number {
   if (group === 1 || depthwise) return 1;
-  for (let count = 1; count <= mostJoined; count++)
-    if (group % count === 0 && ((outputChannels / group) * count) % lanes === 0) return count;
+  for (const lanes of new Set([halfLanes(machine), ...blockWidths(machine)]))
+    for (let count = 1; count <= mostJoined; count++)
+      if (group % count === 0 && ((outputChannels / group) * count) % lanes === 0) return count;
   return 1;
 }
 

@@ -33,12 +33,14 @@ export const genericMachine: Machine = {
 };
 
 /**
- * The machine as kernels over blocks of `lanes` channels see it. Where a processor runs whole vectors in two halves, half
- * vectors are as fast an element.
+ * The machine as kernels over blocks of `lanes` channels see it. Of half vectors two are multiplied a cycle: where whole
+ * ones run in two halves, they are as fast an element.
  */
 export function withLanes(m: Machine, lanes: number): Machine {
-  return lanes * 2 === m.lanes && m.fmaPerCycle === 1 ? { ...m, lanes, fmaPerCycle: 2 } : m;
+  return lanes * 2 === m.lanes ? { ...m, lanes, fmaPerCycle: Math.max(2, m.fmaPerCycle) } : m;
 }
+/** Blocks of channels for which there are vectors, the wider ones first. */
+export const blockWidths = (m: Machine): number[] => (m.lanes >= 8 ? [m.lanes, m.lanes / 2] : [m.lanes]);
 
 /** Whether the last, partial vector of a row costs no more than a whole one: AVX and AVX-512 mask loads and stores. */
 export const hasMasks = (m: Machine): boolean => m.lanes >= 8;

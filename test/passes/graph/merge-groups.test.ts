@@ -5,7 +5,7 @@ import { mergeGroups } from "../../../passes/graph/merge-groups.ts";
 import { inferGraph } from "../../../src/operators/infer.ts";
 import { interpretGraph } from "../../../src/operators/interpret.ts";
 import { compile } from "../../../src/runtime/compile.ts";
-import { close, machine, targets, wave } from "./support.ts";
+import { close, machine, meshTarget, ringTarget, targets, wave } from "./support.ts";
 
 /** A padded 3 × 3 convolution with a bias. */
 function network(groups: number, inputs: number, outputs: number): Graph {
@@ -34,6 +34,17 @@ describe("grouped convolutions", () => {
   });
 
   it.each([
+    { groups: 4, joined: 2 },
+    { groups: 3, joined: 1 },
+  ])(
+    "of 8 channels fill whole vectors where those multiply twice as many: $groups by $joined",
+    ({ groups, joined }) => {
+      const merged = mergeGroups(network(groups, 8, 8), { ...machine, fmaPerCycle: 2 });
+      expect(staticDims(merged, merged.nodes[0]!.inputs[1]!)).toEqual([groups * 8, 8 * joined, 3, 3]);
+    },
+  );
+
+  it.each([
     ["fill blocks", network(3, 8, 8)],
     ["cannot fill any", network(7, 3, 3)],
     ["have one channel", network(16, 1, 1)],
@@ -51,7 +62,7 @@ describe("grouped convolutions", () => {
     const graph = network(groups, inputs, outputs);
     const x = wave([1, groups * inputs, 5, 6], 0.3);
     const expected = interpretGraph(graph, { x }).y!.data as Float32Array;
-    for (const target of targets) {
+    for (const target of [...targets, ringTarget, meshTarget]) {
       const net = await compile(graph, { target, cache: false });
       close(net.runSync({ x: { ...x, type: "float32" } }).y!.data as Float32Array, expected);
       net.dispose();
