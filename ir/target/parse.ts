@@ -114,9 +114,8 @@ export function hostTarget(facts: HostFacts): Target {
   const features = featureString.split(",").filter((f) => f !== "");
   const arch = facts.arch ?? (features.includes("+neon") ? "aarch64" : "x86_64");
   const preset = nearestPreset(facts, arch, features);
-  const { gpu: _, ...parts } = preset;
   return withVectors({
-    ...parts,
+    ...preset,
     name: "host",
     triple: facts.triple ?? preset.triple,
     cpu: cpuName,
@@ -142,10 +141,9 @@ function nearestPreset({ cpuName, model = "" }: HostFacts, arch: Architecture, f
     return !ofOther && impliedFeatures[p.cpu]!.every(has);
   });
   const generic = known.find((p) => p.name === genericName(arch, has))!;
-  return fits.reduce(
-    (best, p) => (impliedFeatures[p.cpu]!.length > impliedFeatures[best.cpu]!.length ? p : best),
-    generic,
-  );
+  // Of presets with the same features, the maker's own.
+  const score = (p: Target): number => 2 * impliedFeatures[p.cpu]!.length + Number(makers.includes(p.maker ?? ""));
+  return fits.reduce((best, p) => (score(p) > score(best) ? p : best), generic);
 }
 /** Features by which generations of processors differ in their pipes and caches. */
 const generations = ["avx512f", "avx512vnni", "avx512fp16", "amx-tile"];

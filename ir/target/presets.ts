@@ -12,6 +12,7 @@ const caches = (l1Kib: number, l2Kib: number, l3Mib: number, lineBytes = 64): Ca
   lineBytes,
 });
 /** Bytes a cycle; measured on Zen 4 and, of Intel's servers, on one with a mesh of Granite Rapids' size. */
+/** Measured on Zen 4 and on Granite Rapids (docs/decisions/0015); nothing reads a GPU's yet. */
 const ring: ReadRates = { l2: 32, l3: 26, memory: 8, interconnect: "ring" };
 const mesh: ReadRates = { l2: 45, l3: 8, memory: 4.5, interconnect: "mesh" };
 
@@ -19,7 +20,7 @@ type CpuParts = Pick<
   Target,
   "vectorBits" | "vectorRegisters" | "fmaPerCycle" | "caches" | "cores" | "reads" | "maker"
 > & {
-  /** 2 if absent. */
+  /** 2 if absent; Intel's servers have as many, but 1.3 is what the times of register tiles there agree with. */
   readonly loadsPerCycle?: number;
 };
 const x86 = (name: string, parts: CpuParts): Target => ({

@@ -47,7 +47,10 @@ export interface Target {
   readonly vectorRegisters: number;
   /** Full-width fused multiply-adds a core can start each cycle. */
   readonly fmaPerCycle: number;
-  /** Loads a core completes each cycle beside multiply-adds, of numbers that are spread over a vector and of vectors. */
+  /**
+   * Loads that the model of register tiles allows a cycle beside multiply-adds, of numbers that are spread over a vector and of
+   * vectors: what measured tiles agree with, which may be less than the ports have.
+   */
   readonly loadsPerCycle: number;
   readonly caches: Caches;
   readonly reads: ReadRates;

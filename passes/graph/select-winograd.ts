@@ -1,6 +1,6 @@
 /**
- * Replaces convolutions of strides 1 and 2 by Winograd's algorithm where the model of costs says it is faster. Reassociates, with an error
- * that tests hold below 5e-5 of the largest output, so it does not run under strict math.
+ * Replaces convolutions of strides 1 and 2 by Winograd's algorithm where the model of costs says it is faster.
+ * Reassociates, with an error that tests hold below 5e-5 of the largest output, so it does not run under strict math.
  */
 import { attributesOf, GraphBuilder, valueOf } from "../../ir/graph/build.ts";
 import { type Graph, type Node, ownDomain } from "../../ir/graph/graph.ts";

@@ -63,8 +63,8 @@ function directCycles(s: ConvShape, machine: Machine, threads: number, instead: 
 
 function winogradCycles(s: ConvShape, axes: Axes, machine: Machine, around: Around): number {
   const products = productsOf(s, axes);
-  const tiles = s.batch * products.tileRows * products.tileColumns;
   const { positions } = products;
+  const tiles = tilesOf(s, products);
   const channelPairs = s.inputChannels * s.outputChannels;
   const multiplyAdds = (positions * tiles * channelPairs) / (machine.lanes * machine.fmaPerCycle);
   // Whole vectors are transformed, of the inputs at least.
@@ -74,9 +74,8 @@ function winogradCycles(s: ConvShape, axes: Axes, machine: Machine, around: Arou
   const transforms = vectors * transformCycles[interconnect](Math.max(...axes.map(alphaOf)));
   const computing = (productOverhead[interconnect] * multiplyAdds + transforms) / around.threads;
   const weightBytes = 4 * positions * channelPairs;
-  return interconnect === "ring"
-    ? withWeightsOfRing({ s, tiles, weightBytes, computing }, machine)
-    : withWeightsOfMesh({ s, products, weightBytes, computing }, machine, around);
+  const parts = { s, products, weightBytes, computing };
+  return interconnect === "ring" ? onRing(parts, machine) : onMesh(parts, machine, around);
 }
 function productsOf(s: ConvShape, [rows, columns]: Axes): WinogradProducts {
   return {
@@ -86,6 +85,15 @@ function productsOf(s: ConvShape, [rows, columns]: Axes): WinogradProducts {
     inputChannels: s.inputChannels,
     outputChannels: s.outputChannels,
   };
+}
+const tilesOf = (s: ConvShape, p: WinogradProducts): number => s.batch * p.tileRows * p.tileColumns;
+/** What a choice of tiles computes and reads. */
+interface Parts {
+  readonly s: ConvShape;
+  readonly products: WinogradProducts;
+  readonly weightBytes: number;
+  /** Cycles of multiplications and transforms. */
+  readonly computing: number;
 }
 /**
  * Cycles of a transformed vector from a window of `alpha` positions a side: about two passes of operations and a store or
@@ -110,18 +118,12 @@ const isStrided = (s: ConvShape): boolean => Math.max(...s.strides) > 1;
 function waitedFor(s: ConvShape, tiles: number, { registers }: Machine): number {
   return !isStrided(s) && tiles <= (registers - 3) >> 1 ? 0.1 : 0.4;
 }
-interface OnRing {
-  readonly s: ConvShape;
-  readonly tiles: number;
-  readonly weightBytes: number;
-  readonly computing: number;
-}
 /** A core on a ring reads the last cache so fast that only weights beyond it are waited for (Zen 4). */
-function withWeightsOfRing({ s, tiles, weightBytes, computing }: OnRing, machine: Machine): number {
+function onRing({ s, products, weightBytes, computing }: Parts, machine: Machine): number {
   const { l3, memory } = machine.reads;
   if (weightBytes > lastLevelBytes) {
     const streaming = weightBytes / memory;
-    return Math.max(computing + waitedFor(s, tiles, machine) * streaming, streaming);
+    return Math.max(computing + waitedFor(s, tilesOf(s, products), machine) * streaming, streaming);
   }
   const streaming = weightBytes > machine.l2Bytes / 4 ? weightBytes / (isStrided(s) ? memory : l3) : 0;
   return Math.max(computing, streaming);
@@ -131,17 +133,11 @@ function withWeightsOfRing({ s, tiles, weightBytes, computing }: OnRing, machine
 const keptByMesh = 48 << 20;
 /** The part of the later readings that is waited for. */
 const againWaitedFor = 0.5;
-interface OnMesh {
-  readonly s: ConvShape;
-  readonly products: WinogradProducts;
-  readonly weightBytes: number;
-  readonly computing: number;
-}
 /**
  * A core on a mesh waits for weights, the map and the result, all of which come and go through the last cache; for the
  * weights again in every block unless they stay in the second cache beside it (Granite Rapids).
  */
-function withWeightsOfMesh({ s, products, weightBytes, computing }: OnMesh, m: Machine, around: Around): number {
+function onMesh({ s, products, weightBytes, computing }: Parts, m: Machine, around: Around): number {
   const { l3, memory } = m.reads;
   const { vectors } = winogradTile(m, products);
   const rows = blockRows(m, products, vectors, 1);

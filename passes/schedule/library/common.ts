@@ -38,6 +38,9 @@ export function parallelOuter(s: Schedule, loops: readonly LoopRef[], threads: n
   s.parallel(fused);
 }
 
+/** Bytes of a float32 buffer; extents that are not constant count as 1. */
+export const bufferBytes = (b: Buffer): number => b.shape.reduce((product, n) => product * (constantValue(n) ?? 1), 4);
+
 /** How often a panel is read at least so that fetching the next one meanwhile is worth an instruction a line. */
 const fewestReadings = 4;
 /**
@@ -56,7 +59,7 @@ export function prefetchPanels(
     machine,
   }: { readonly steps: readonly LoopRef[]; readonly panels: LoopRef; readonly machine: Machine },
 ): void {
-  const bytes = weights.shape.reduce((product, n) => product * (constantValue(n) ?? 1), 4);
+  const bytes = bufferBytes(weights);
   const around = s.loops(block).map((l) => l.id);
   const between = s.loops(block).slice(around.indexOf(panels.id) + 1, around.indexOf(steps[0]!.id));
   const readings = between.reduce((product, l) => product * (s.extent(l) ?? 1), 1);

@@ -11,7 +11,7 @@ import type { BlockRef, LoopRef } from "../primitive.ts";
 import type { LoopCursor } from "../query.ts";
 import type { Schedule } from "../schedule.ts";
 import { findBlock, loopRef } from "../tree.ts";
-import { copyOut, parallelOuter, prefetchPanels, splitPoints, vectorizeHalos } from "./common.ts";
+import { bufferBytes, copyOut, parallelOuter, prefetchPanels, splitPoints, vectorizeHalos } from "./common.ts";
 import { accumulateAt, accumulatorsOf } from "./partial-sums.ts";
 import { bestPoints, largestDivisor, type Machine, unrolledChannels, withLanes } from "./plan.ts";
 import type { Recipe, RecipeContext } from "./recipe.ts";
@@ -114,10 +114,10 @@ const evenIterations = 8;
 function stripWithinCache(s: Schedule, { conv, h, machine, threads }: Striped): LoopRef | undefined {
   if (machine.reads.interconnect !== "mesh") return undefined;
   const rows = s.extent(h)!;
-  const tiled = conv.reads.find((r) => r.buffer.shape.length === 6)?.buffer;
+  const tiled = packedWeights(conv);
   const map = conv.reads.find((r) => r.buffer.shape.length === 5 && r.buffer.id !== conv.writes[0]!.buffer.id)?.buffer;
   if (!tiled || !map || constantValue(tiled.shape[0]!)! < 2) return undefined;
-  const bytes = bytesOfBuffer(map);
+  const bytes = bufferBytes(map) / constantValue(map.shape[0]!)!;
   if (bytes + weightBytes(conv) <= 0.75 * machine.l2Bytes) return undefined;
   const most = Math.floor((rows * machine.l2Bytes) / 4 / bytes);
   const strip = largestDivisor(rows % threads === 0 ? rows / threads : rows, most);
@@ -129,7 +129,8 @@ interface Striped {
   readonly machine: Machine;
   readonly threads: number;
 }
-const bytesOfBuffer = (b: Buffer): number => b.shape.reduce((product, n) => product * (constantValue(n) ?? 1), 4);
+/** Weights in tiles of output channels, where they are packed so. */
+const packedWeights = (conv: Block): Buffer | undefined => conv.reads.find((r) => r.buffer.shape.length === 6)?.buffer;
 
 /** Rows below which a thread's share is too uneven to be worth it. */
 const fewestRows = 4;
@@ -165,7 +166,7 @@ function convFacts(b: Block, m: Machine): ConvFacts {
   const depth = reductionLength(b);
   const outputBytes = 4 * extents.filter((_, i) => b.iterVars[i]!.kind === "spatial").reduce((p, e) => p * e, 1);
   const dense = reductions.length === 3;
-  const weights = b.reads.find((r) => r.buffer.shape.length === 6)?.buffer;
+  const weights = packedWeights(b);
   const vectors = dense && weights ? constantValue(weights.shape[5]!)! / m.lanes : 1;
   return {
     dense,

@@ -15,7 +15,7 @@ export interface Machine {
   readonly l2Bytes: number;
   /** Vector FMAs a cycle. */
   readonly fmaPerCycle: number;
-  /** Loads a cycle. */
+  /** Loads a cycle beside FMAs. */
   readonly loadsPerCycle: number;
   /** Bytes a cycle that a core reads from each level of the memory hierarchy. */
   readonly reads: ReadRates;

@@ -117,6 +117,10 @@ describe("the host's preset", () => {
     const unnamed = (model: string) => on("x86-64-v4", "znver4", model, ["avx512bf16"]).interconnect;
     expect([unnamed("AMD EPYC 9654"), unnamed("Intel(R) Xeon(R)")]).toEqual(["ring", "mesh"]);
   });
+  test("is the maker's own of those with the same features", () => {
+    const cascadeLake = on("cascadelake", "skylake-avx512", "Intel(R) Xeon(R) Gold 6248");
+    expect(cascadeLake).toEqual({ cpu: "cascadelake", fmaPerCycle: 2, interconnect: "mesh" });
+  });
   test("is by name where a virtual machine hides features", () =>
     expect(on("sapphirerapids", "sapphirerapids", "Intel(R) Xeon(R)", ["amx-tile", "avx512fp16"])).toEqual({
       cpu: "sapphirerapids",

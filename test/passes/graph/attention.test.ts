@@ -1,5 +1,4 @@
 /** Attention in one kernel: values beside the separate kernels and a reference, what joins and what stays apart. */
-
 import { describe, expect, it } from "vitest";
 import { GraphBuilder } from "../../../ir/graph/build.ts";
 import type { Graph } from "../../../ir/graph/graph.ts";
@@ -8,23 +7,12 @@ import { runProgram } from "../../../ir/interp/run.ts";
 import type { ValueId } from "../../../ir/support/ids.ts";
 import { keysAtATime, stripRows } from "../../../passes/schedule/library/attention-plan.ts";
 import { defaultSchedule } from "../../../passes/schedule/library/index.ts";
-import { genericMachine } from "../../../passes/schedule/library/plan.ts";
 import { buildGroupProgram } from "../../../src/operators/build-program.ts";
 import { compile } from "../../../src/runtime/compile.ts";
 import { packConstant, packedBytes } from "../../../src/runtime/constants.ts";
 import { layOut, simplifyGraph } from "../../../src/runtime/prepare.ts";
 import { Tensor } from "../../../src/tensor.ts";
-import { ringTarget } from "./support.ts";
-
-const machine = {
-  lanes: 16,
-  registers: 32,
-  l1Bytes: 32768,
-  l2Bytes: 1 << 20,
-  fmaPerCycle: 1,
-  loadsPerCycle: 2,
-  reads: genericMachine.reads,
-};
+import { machine, ringTarget } from "./support.ts";
 
 interface Case {
   readonly batch: number;
@@ -222,15 +210,7 @@ describe("the operator Attention", () => {
 });
 
 describe("the schedule, in the interpreter", () => {
-  const small = {
-    lanes: 4,
-    registers: 16,
-    l1Bytes: 4096,
-    l2Bytes: 1 << 16,
-    fmaPerCycle: 1,
-    loadsPerCycle: 2,
-    reads: genericMachine.reads,
-  };
+  const small = { ...machine, lanes: 4, registers: 16, l1Bytes: 4096, l2Bytes: 1 << 16 };
   it.each([
     { batch: 1, heads: 2, queries: 25, keys: 131, depth: 64, size: 59, scale: "Mul", turned: true },
     { batch: 1, heads: 1, queries: 17, keys: 256, depth: 48, size: 48, turned: true },

@@ -1,5 +1,4 @@
 /** Convolutions in one kernel: the same bits as separate kernels, what joins and what stays apart. */
-
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { GraphBuilder, staticDims, valueOf } from "../../../ir/graph/build.ts";
@@ -14,33 +13,16 @@ import { fuseGroups } from "../../../passes/graph/fuse-groups.ts";
 import { cutBlock, savedCycles } from "../../../passes/schedule/library/block-plan.ts";
 import { defaultSchedule } from "../../../passes/schedule/library/index.ts";
 import type { Machine } from "../../../passes/schedule/library/plan.ts";
-import { genericMachine } from "../../../passes/schedule/library/plan.ts";
 import { buildGroupProgram } from "../../../src/operators/build-program.ts";
 import { compile } from "../../../src/runtime/compile.ts";
 import { packConstant, packedBytes } from "../../../src/runtime/constants.ts";
 import { patternOf, simplifyGraph } from "../../../src/runtime/prepare.ts";
 import { Tensor } from "../../../src/tensor.ts";
 import { share } from "../../property/support/share.ts";
+import { machine as zen4 } from "./support.ts";
 
 /** Four lanes and small caches, so that small maps leave them. */
-const small: Machine = {
-  lanes: 4,
-  registers: 16,
-  l1Bytes: 1 << 12,
-  l2Bytes: 1 << 13,
-  fmaPerCycle: 1,
-  loadsPerCycle: 2,
-  reads: genericMachine.reads,
-};
-const zen4: Machine = {
-  lanes: 16,
-  registers: 32,
-  l1Bytes: 32 << 10,
-  l2Bytes: 1 << 20,
-  fmaPerCycle: 1,
-  loadsPerCycle: 2,
-  reads: genericMachine.reads,
-};
+const small: Machine = { ...zen4, lanes: 4, registers: 16, l1Bytes: 1 << 12, l2Bytes: 1 << 13 };
 
 interface Block {
   readonly batch?: number;

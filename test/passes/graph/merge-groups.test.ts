@@ -56,6 +56,7 @@ describe("grouped convolutions", () => {
     { groups: 3, inputs: 8, outputs: 8 },
     { groups: 13, inputs: 8, outputs: 8 },
     { groups: 4, inputs: 4, outputs: 4 },
+    { groups: 3, inputs: 4, outputs: 4 },
     { groups: 2, inputs: 5, outputs: 16 },
     { groups: 3, inputs: 2, outputs: 3 },
   ])("compiled, $groups of $inputs to $outputs channels have their values", async ({ groups, inputs, outputs }) => {

@@ -1,10 +1,13 @@
 /** What tests of graph passes share: values, a machine, the targets at hand. */
-
 import { expect } from "vitest";
+import type { Graph } from "../../../ir/graph/graph.ts";
 import { elementCount, tensorValue } from "../../../ir/graph/tensor-value.ts";
 import type { Target } from "../../../ir/target/target.ts";
-import { genericMachine } from "../../../passes/schedule/library/plan.ts";
-import { missingHere, resolveTarget } from "../../../src/runtime/host.ts";
+import { defaultSchedule } from "../../../passes/schedule/library/index.ts";
+import { genericMachine, type Machine } from "../../../passes/schedule/library/plan.ts";
+import { buildGroupProgram } from "../../../src/operators/build-program.ts";
+import { machineOf, missingHere, resolveTarget } from "../../../src/runtime/host.ts";
+import { layOut } from "../../../src/runtime/prepare.ts";
 
 /** A float32 tensor of a sine's values. */
 export const wave = (dims: readonly number[], step: number) =>
@@ -15,15 +18,7 @@ export const wave = (dims: readonly number[], step: number) =>
   );
 
 /** 512-bit vectors in two halves: blocks of 8 channels are as fast an element. */
-export const machine = {
-  lanes: 16,
-  registers: 32,
-  l1Bytes: 32768,
-  l2Bytes: 1 << 20,
-  fmaPerCycle: 1,
-  loadsPerCycle: 2,
-  reads: genericMachine.reads,
-};
+export const machine = { ...genericMachine, fmaPerCycle: 1 };
 
 /** Targets with vectors of several widths, as far as this machine can run them. */
 export const targets = ["host", "x86-64-v3"].filter((target) => missingHere(resolveTarget(target)).length === 0);
@@ -41,8 +36,19 @@ export const meshTarget: Target = {
   ...pick(resolveTarget("sapphirerapids")),
   name: `${ringTarget.name} on a mesh`,
 };
+/** An Intel server's, as the model of costs sees it. */
+export const meshMachine = machineOf(resolveTarget("sapphirerapids"));
 function pick({ reads, caches, fmaPerCycle, loadsPerCycle }: Target): Partial<Target> {
   return { reads, caches, fmaPerCycle, loadsPerCycle };
+}
+
+/** The kernels of a graph as recipes schedule them for a machine, printed. */
+export function schedulesOf(graph: Graph, on: Machine, threads = 1): string[] {
+  const { graph: laidOut, groups } = layOut(graph, on, "default", threads);
+  return groups.map((group, i) => {
+    const { program } = buildGroupProgram(laidOut, group, { name: `kernel${i}` });
+    return defaultSchedule(program, { machine: on, threads }).print();
+  });
 }
 
 /** Expects values that differ by roundings. */

@@ -5,20 +5,12 @@ import { tensorValue } from "../../../ir/graph/tensor-value.ts";
 import { selectWinograd } from "../../../passes/graph/select-winograd.ts";
 import { fastestTile } from "../../../passes/graph/winograd-costs.ts";
 import { alphaOf, tileSizes, transformWeights, winogradMatrices } from "../../../passes/graph/winograd-transforms.ts";
-import { genericMachine } from "../../../passes/schedule/library/plan.ts";
+import { winogradTile } from "../../../passes/schedule/library/winograd-plan.ts";
+import { inferGraph } from "../../../src/operators/infer.ts";
 import { compile } from "../../../src/runtime/compile.ts";
 import { Tensor } from "../../../src/tensor.ts";
-import { meshTarget, ringTarget } from "./support.ts";
+import { machine, meshMachine, meshTarget, ringTarget, schedulesOf } from "./support.ts";
 
-const machine = {
-  lanes: 16,
-  registers: 32,
-  l1Bytes: 32768,
-  l2Bytes: 1 << 20,
-  fmaPerCycle: 1,
-  loadsPerCycle: 2,
-  reads: genericMachine.reads,
-};
 const product = (a: readonly (readonly number[])[], b: readonly (readonly number[])[]): number[][] =>
   a.map((row) => b[0]!.map((_, j) => row.reduce((sum, x, k) => sum + x * b[k]![j]!, 0)));
 const transposed = (a: readonly (readonly number[])[]): number[][] => a[0]!.map((_, j) => a.map((row) => row[j]!));
@@ -104,7 +96,14 @@ async function run(graph: Graph, math: "default" | "strict", threads: number, ta
 }
 
 describe("a convolution in Winograd's form", () => {
-  it.each([1, 2])("fetches the weights of the next position on a mesh, %i threads", async (threads) => {
+  it("fetches the weights of the next position on a mesh, and not on a ring", () => {
+    const graph = inferGraph(network(64, 96, 29, 31, 1));
+    const fetching = [meshMachine, machine].map((m) =>
+      schedulesOf(graph, m).filter((text) => text.includes("winograd_product") && text.includes("prefetch(")),
+    );
+    expect(fetching.map((kernels) => kernels.length)).toEqual([1, 0]);
+  });
+  it.each([1, 2])("equals the direct one on a mesh, %i threads", async (threads) => {
     const graph = network(64, 96, 29, 31, 1);
     const direct = await run(graph, "strict", 1);
     const fast = await run(graph, "default", threads, meshTarget);
@@ -195,6 +194,21 @@ describe("the choice", () => {
     // Two threads wait for the memory that weights come from sooner than one does.
     expect(outputs(512, 7)).toEqual([3, 3]);
     expect(outputs(512, 7, 2)).toEqual([2, 2]);
+  });
+  it("counts on a mesh what weights cost, the same for any number of threads", () => {
+    const outputs = (channels: number, size: number, constantBytes = 0, threads = 1) =>
+      fastestTile(shape(channels, size), meshMachine, { threads, constantBytes })?.map((a) => a.outputs);
+    expect(outputs(64, 56)).toEqual([4, 4]);
+    expect(outputs(64, 56, 0, 2)).toEqual([4, 4]);
+    // 17 MB of weights for tiles of 2 × 2 take longer to read than the direct convolution to compute.
+    expect(outputs(512, 7, 100 << 20)).toBe(undefined);
+  });
+  it("has many points to a vector of weights where those come slowly", () => {
+    const products = { tileRows: 2, tileColumns: 10, inputChannels: 64, outputChannels: 64 };
+    expect([meshMachine, machine].map((m) => winogradTile(m, products))).toEqual([
+      { points: 10, vectors: 2 },
+      { points: 5, vectors: 4 },
+    ]);
   });
   it("leaves large strides, dilations, groups and thin inputs alone", () => {
     const b = new GraphBuilder();

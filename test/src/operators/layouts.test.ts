@@ -1,5 +1,4 @@
 /** Groups in blocked layouts with halos compute what the same graph computes in plain layouts. */
-
 import { describe, expect, it } from "vitest";
 import { GraphBuilder, staticDims, valueOf } from "../../../ir/graph/build.ts";
 import type { FusedGraph, Graph } from "../../../ir/graph/graph.ts";
@@ -17,15 +16,7 @@ import { interpretGraph } from "../../../src/operators/interpret.ts";
 import { lookupRow } from "../../../src/operators/registry.ts";
 import { packConstant, packedBytes } from "../../../src/runtime/constants.ts";
 
-const machine = {
-  lanes: 4,
-  registers: 16,
-  l1Bytes: 32768,
-  l2Bytes: 1 << 20,
-  fmaPerCycle: 2,
-  loadsPerCycle: 2,
-  reads: genericMachine.reads,
-};
+const machine = { ...genericMachine, lanes: 4, registers: 16 };
 
 function tensor(dims: readonly number[], seed: number): TensorValue {
   const values = Array.from({ length: elementCount(dims) }, (_, i) => Math.sin(seed + i * 0.7));
