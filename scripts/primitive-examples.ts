@@ -27,6 +27,11 @@ export const programs = {
     const B = compute("B", [16, 32], (i, j) => A.at(i, j).mul(2));
     return schedule(compute("C", [16, 32], (i, j) => B.at(i, j).add(1)));
   },
+  pair() {
+    const A = placeholder("A", [16, 32]);
+    const B = compute("B", [16, 32], (i, j) => A.at(i, j).mul(2));
+    return schedule([B, compute("C", [16], (i) => A.at(i, 0).add(1))]);
+  },
   rows() {
     const A = placeholder("A", [16, 128]);
     const k = reduceAxis("k", 128);
@@ -161,6 +166,15 @@ export const examples: Readonly<Record<string, PrimitiveExample>> = {
     },
     refused(s) {
       s.reverseComputeAt(s.block("B"), s.loopAt("C", 0));
+    },
+  },
+  computeWith: {
+    program: "pair",
+    run(s) {
+      s.computeWith(s.block("C"), s.loopAt("B", 0));
+    },
+    refused(s) {
+      s.computeWith(s.block("C"), s.loopAt("B", 1));
     },
   },
   computeInline: {

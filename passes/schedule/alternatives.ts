@@ -70,6 +70,8 @@ export function candidates(primitive: string, argument: string, args: Arguments,
       return ["global", "stack", "register"];
     case "tail":
       return ["guard", "peel", "shift-inwards", "exact"];
+    case "alignment":
+      return ["start", "end"];
     case "pipeline mode":
       return ["peeled", "guarded"];
     case "thread axis":

@@ -18,6 +18,7 @@ import { cacheWrite } from "./primitive/cache-write.ts";
 import { cacheWriteAt } from "./primitive/cache-write-at.ts";
 import { type ComputeAtArgs, computeAt } from "./primitive/compute-at.ts";
 import { computeInline } from "./primitive/compute-inline.ts";
+import { type Alignment, type ComputeWithArgs, computeWith } from "./primitive/compute-with.ts";
 import { type CutLoopArgs, cutLoop } from "./primitive/cut-loop.ts";
 import { decomposePadding } from "./primitive/decompose-padding.ts";
 import { decomposeReduction } from "./primitive/decompose-reduction.ts";
@@ -100,6 +101,11 @@ const atArgs = (block: BlockRef, loop: LoopRef): ComputeAtArgs => ({ block, loop
 const atShape: Shape = { block: "block", loop: "loop" };
 const slideArgs = (block: BlockRef, loop: LoopRef, over?: LoopRef | null): SlideAtArgs =>
   over ? { block, loop, over } : { block, loop };
+const withArgs = (block: BlockRef, loop: LoopRef, align: Alignment = "start"): ComputeWithArgs => ({
+  block,
+  loop,
+  align,
+});
 const cacheArgs = (block: BlockRef, buffer: string, scope: Scope): CacheReadArgs => ({ block, buffer, scope });
 const cacheAtArgs = (loop: LoopRef, block: BlockRef, buffer: string, scope: Scope): CacheAtArgs => ({
   loop,
@@ -189,6 +195,7 @@ export const primitives = {
   computeAt: moves(computeAt, atArgs, atShape),
   slideAt: moves(slideAt, slideArgs, { block: "block", loop: "loop", over: "loop?" }),
   reverseComputeAt: moves(reverseComputeAt, atArgs, atShape),
+  computeWith: moves(computeWith, withArgs, { block: "block", loop: "loop", align: "alignment" }),
   computeInline: moves(computeInline, blockArg, blockShape),
   reverseComputeInline: moves(reverseComputeInline, blockArg, blockShape),
   cacheRead: moves(cacheRead, cacheArgs, cacheShape),

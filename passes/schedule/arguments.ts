@@ -48,6 +48,7 @@ const kinds = {
   "number list": listOf((v) => typeof v === "number" && Number.isFinite(v)),
   "value list": listOf((v) => isString(v) || typeof v === "number"),
   intrinsic: isIntrinsic,
+  alignment: oneOf(["start", "end"]),
   "pipeline mode": oneOf(["peeled", "guarded"]),
   "layout dimensions": listOf(isLayoutDim),
   scope: oneOf(scopes),

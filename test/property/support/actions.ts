@@ -139,6 +139,18 @@ export const proposers: Proposers = {
     return loops.length > 0 ? { ...args, over: r.pick(loops) } : args;
   },
   reverseComputeAt: (r, s) => placeArgs(r, s, isPure, (b) => s.producers(b)),
+  computeWith: (r, s) => {
+    const args = placeArgs(
+      r,
+      s,
+      () => true,
+      (b) =>
+        places(s)
+          .map((p) => blockRef(p.block))
+          .filter((o) => o.id !== b.id),
+    );
+    return args && { ...args, align: r.pick(["start", "end"] as const) };
+  },
   computeInline: (r, s) => {
     const found = someBlock(r, s, (p) => isPure(p) && writesIntermediate(s, p));
     return found && { block: found.ref };

@@ -4,6 +4,14 @@ import { centre, stencil } from "../loop-programs.ts";
 import { chain, links, strided, total } from "./chains.ts";
 import { point, text } from "./texts.ts";
 
+/** B, and behind it C, which needs nothing of it. */
+const beside = ({ c = "C[v] = A[0]", n = 8, between = [] }: { c?: string; n?: number; between?: string[] } = {}) =>
+  text(
+    "A: int32[8], B: output int32[16], C: output int32[16], D: output int32[8]",
+    ...point("i in 0..8", "B", "B[v] = A[v]"),
+    ...between,
+    ...point(`j in 0..${n}`, "C", c),
+  );
 export const fixtures: Record<string, Refused> = {
   "computeAt/before-loop": { program: chain(), steps: (s) => s.computeAt(s.block("C"), s.loop("i")), at: "C" },
   "computeAt/pure": {
@@ -283,6 +291,58 @@ export const fixtures: Record<string, Refused> = {
     program: links({ between: point("b in 0..8", "Z", "C[v] = 5i32") }),
     steps: (s) => s.reverseComputeAt(s.block("C"), s.loop("i")),
     at: "Z",
+  },
+  "computeWith/after-loop": {
+    program: beside(),
+    steps: (s) => s.computeWith(s.block("B"), s.loop("j")),
+    at: "B",
+  },
+  "computeWith/serial-loops": {
+    program: beside(),
+    steps: (s) => {
+      s.parallel(s.loop("i"));
+      s.computeWith(s.block("C"), s.loop("i"));
+    },
+    at: "i",
+  },
+  "computeWith/matching-loops": {
+    program: beside({ n: 9 }),
+    steps: (s) => s.computeWith(s.block("C"), s.loop("i")),
+    at: "C",
+    twin: { program: beside({ n: 8 }) },
+  },
+  "computeWith/matching-loops: fewer loops": {
+    program: beside(),
+    steps: (s) => {
+      const [, inner] = s.split(s.loop("i"), { factor: 4 });
+      s.computeWith(s.block("C"), inner);
+    },
+    at: "C",
+    twin: {
+      steps: (s) => {
+        const [outer] = s.split(s.loop("i"), { factor: 4 });
+        s.split(s.loop("j"), { factor: 1 });
+        s.computeWith(s.block("C"), outer);
+      },
+      program: beside({ n: 2 }),
+    },
+  },
+  "computeWith/independent": {
+    program: beside({ c: "C[v] = B[7 - v]" }),
+    steps: (s) => s.computeWith(s.block("C"), s.loop("i")),
+    at: "B",
+  },
+  "computeWith/independent: one element that both write": {
+    program: beside({ c: "B[v + 7] = 1i32", n: 2 }),
+    steps: (s) => s.computeWith(s.block("C"), s.loop("i")),
+    at: "B",
+    twin: { program: beside({ c: "B[v + 8] = 1i32", n: 2 }) },
+  },
+  "computeWith/independent: what stands between": {
+    program: beside({ between: point("b in 0..8", "Z", "C[v] = 5i32") }),
+    steps: (s) => s.computeWith(s.block("C"), s.loop("i")),
+    at: "Z",
+    twin: { program: beside({ between: point("b in 0..8", "Z", "D[v] = 5i32") }) },
   },
   "slideAt/before-loop": { program: chain(), steps: (s) => s.slideAt(s.block("C"), s.loop("i")), at: "C" },
   "slideAt/pure": {

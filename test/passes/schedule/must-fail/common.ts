@@ -135,6 +135,12 @@ export const fixtures: Record<string, Refused> = {
     "C[7] = 1i32",
   ),
   "reverseComputeAt/no-circular-buffer": reads("B", (s) => s.reverseComputeAt(s.block("C"), s.loop("i")), ...bThenC),
+  "computeWith/no-circular-buffer": reads(
+    "B",
+    (s) => s.computeWith(s.block("C"), s.loop("i")),
+    ...point("i in 0..8", "B", "B[v] = T[v] * 2i32"),
+    ...point("j in 0..8", "C", "C[v] = A[v] + 1i32"),
+  ),
   "computeInline/no-circular-buffer": reads("B", (s) => s.computeInline(s.block("B")), ...bThenC),
   "reverseComputeInline/no-circular-buffer": {
     program: text(
@@ -356,6 +362,7 @@ export const direct: Readonly<Record<string, Direct>> = {
   "computeAt/found": asked("computeAt", { block, loop }),
   "slideAt/found": asked("slideAt", { block, loop }),
   "reverseComputeAt/found": asked("reverseComputeAt", { block, loop }),
+  "computeWith/found": asked("computeWith", { block, loop, align: "start" }),
   "computeInline/found": asked("computeInline", { block }),
   "reverseComputeInline/found": asked("reverseComputeInline", { block }),
   "rfactor/found": asked("rfactor", { loop, factorAxis: 0 }),
