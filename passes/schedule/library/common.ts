@@ -82,6 +82,47 @@ export function vectorizeHalos(s: Schedule, machine: Machine): void {
   }
 }
 
+/** A loop of a kernel's nest, the dimension of its result that it runs along, and how much of that an iteration makes. */
+interface AlongResult {
+  readonly loop: LoopRef;
+  readonly dim: number;
+  readonly each: number;
+}
+/**
+ * Zeroes the halo of a result in the loops that make the result: on its own it would be left to one thread, and be as slow
+ * as a third of a pointwise convolution whose small map a 5×5 window reads. `nest` are the outer loops, none left out, of
+ * those that make the result [n, c block, h, w, lane].
+ */
+export function zeroHalosWithin(s: Schedule, nest: readonly AlongResult[]): void {
+  const last = nest.at(-1)!.loop;
+  // Those at the sides, which stand last, have no guards, so that it can be told that the others write beside them.
+  for (const stage of stagesOf(s.program).toReversed()) {
+    if (stage.kind !== "halo") continue;
+    const halo = s.block(stage.block.name);
+    const own: LoopRef[] = s.loops(halo).slice(0, -1);
+    const rest = own.map((l) => s.extent(l)!);
+    const fits = nest.every(({ loop, dim, each }) => {
+      const iterations = Math.ceil(rest[dim]! / each);
+      rest[dim] = Math.min(rest[dim]!, each);
+      return iterations <= s.extent(loop)!;
+    });
+    if (!fits) continue;
+    const outer = nest.map(({ dim, each }) => {
+      if (each === 1) return own[dim]!;
+      const extent = s.extent(own[dim]!)!;
+      const factor = Math.min(each, extent);
+      const [o, i] = s.split(own[dim]!, { factor, tail: extent % factor === 0 ? "exact" : "guard" });
+      own[dim] = i;
+      return o;
+    });
+    const inner = own.filter((l) => !outer.some((o) => o.id === l.id));
+    s.reorder(...outer, ...inner);
+    // What stands below the rows is zeroed with the last of them.
+    const align = stage.block.writes[0]!.ranges[2]!.min.kind === "var" ? "start" : "end";
+    if (s.probe("computeWith", { block: halo, loop: last, align }) === undefined) s.computeWith(halo, last, align);
+  }
+}
+
 /** Vectorizes a contiguous loop of any extent; gives the outer part when it was split. */
 export function vectorizeContiguous(s: Schedule, loop: LoopRef, machine: Machine, unroll = 1): LoopRef | undefined {
   const extent = s.extent(loop)!;

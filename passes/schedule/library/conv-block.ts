@@ -43,17 +43,18 @@ interface Part {
   readonly halos: readonly BlockRef[];
 }
 
-function schedule(s: Schedule, { machine, threads }: RecipeContext): void {
+function schedule(s: Schedule, context: RecipeContext): void {
+  const { machine, threads } = context;
   const shape = shapeOf(stagesOf(s.program));
   const { strips, rows } = cutBlock(shape, machine, threads) ?? { strips: 1, rows: shape.depthwise.rows };
   const work = stagesOf(s.program).reduce((sum, t) => sum + (t.kind === "reduction" ? workOf(t.block) : 0), 0);
   const parts = settle(s);
   const last = parts.at(-1)!;
   const { shared, piece, depth } = cutRows(s, last.end, strips, rows);
-  tileConvolution(s, last.conv, last.end, depth, machine);
+  tileConvolution(s, last.conv, last.end, depth, context);
   for (const { conv, end, halos } of parts.slice(0, -1).toReversed()) {
     for (const b of [...halos, end].toReversed()) s.computeAt(b, piece);
-    const { sums } = tileConvolution(s, conv, end, depth, machine);
+    const { sums } = tileConvolution(s, conv, end, depth, context);
     for (const b of sums.id === conv.id ? [end, conv] : [end, conv, sums])
       s.hoistStorage(b, s.describe(b).writes[0]!.buffer.name, piece);
   }

@@ -11,7 +11,15 @@ import type { BlockRef, LoopRef } from "../primitive.ts";
 import type { LoopCursor } from "../query.ts";
 import type { Schedule } from "../schedule.ts";
 import { findBlock, loopRef } from "../tree.ts";
-import { bufferBytes, copyOut, parallelOuter, prefetchPanels, splitPoints, vectorizeHalos } from "./common.ts";
+import {
+  bufferBytes,
+  copyOut,
+  parallelOuter,
+  prefetchPanels,
+  splitPoints,
+  vectorizeHalos,
+  zeroHalosWithin,
+} from "./common.ts";
 import { accumulateAt, accumulatorsOf } from "./partial-sums.ts";
 import { bestPoints, largestDivisor, type Machine, unrolledChannels, withLanes } from "./plan.ts";
 import type { Recipe, RecipeContext } from "./recipe.ts";
@@ -36,7 +44,8 @@ function schedule(s: Schedule, { machine, threads }: RecipeContext): void {
   const stage = stagesOf(s.program).find((t) => t.kind === "reduction")!;
   const conv = s.block(stage.block.name);
   const epilogue = isParam(s.func, stage.writes[0]!) ? copyOut(s, conv) : consumerOf(s, conv);
-  const [n, co, h] = s.loops(epilogue) as [LoopCursor, LoopCursor, LoopCursor];
+  const [n, co, h, w] = s.loops(epilogue) as [LoopCursor, LoopCursor, LoopCursor, LoopCursor];
+  const [blocks, height, width] = [s.extent(co)!, s.extent(h)!, s.extent(w)!];
   // Every thread reads all weights of a strip, which must not come from beyond its own caches.
   const strip =
     weightBytes(stage.block) <= machine.l2Bytes
@@ -44,13 +53,26 @@ function schedule(s: Schedule, { machine, threads }: RecipeContext): void {
       : undefined;
   if (strip) s.reorder(n, strip, co);
   const outer = strip ? [n, strip] : [n];
-  const tiles = tileConvolution(s, conv, epilogue, outer.length, machine);
+  const tiles = tileConvolution(s, conv, epilogue, outer.length, { machine, threads });
+  const [coTile, row] = tiles.outer;
   vectorizeHalos(s, machine);
   const rows = [...outer, ...tiles.outer];
   const iterations = rows.reduce((p, l) => p * s.extent(l)!, 1);
   const even = iterations % threads === 0 || iterations >= evenIterations * threads;
-  if (even) parallelOuter(s, rows, threads, { multiplyAdds: tiles.work * s.extent(tiles.inRow)! });
-  else parallelOuter(s, [...rows, tiles.inRow], threads, { multiplyAdds: tiles.work });
+  const shared = even ? rows : [...rows, tiles.inRow];
+  // Of one pixel, a sum takes as long as its operands take to come, which are read once.
+  const { lanes, fmaPerCycle, reads } = machine;
+  const waiting = height === 1 && width === 1 ? (4 * lanes * fmaPerCycle) / reads.l3 : 1;
+  const work = tiles.work * (even ? s.extent(tiles.inRow)! : 1) * waiting;
+  if (coTile && row)
+    zeroHalosWithin(s, [
+      { loop: n, dim: 0, each: 1 },
+      ...(strip ? [{ loop: strip, dim: 2, each: height / s.extent(strip)! }] : []),
+      { loop: coTile, dim: 1, each: blocks / s.extent(coTile)! },
+      { loop: row, dim: 2, each: 1 },
+      ...(even ? [] : [{ loop: tiles.inRow, dim: 3, each: Number.POSITIVE_INFINITY }]),
+    ]);
+  parallelOuter(s, shared, threads, { multiplyAdds: work });
 }
 /** Bytes of the weights that a convolution block [n, c block, h, w, lane, reductions…] reads. */
 function weightBytes(conv: Block): number {
@@ -66,7 +88,13 @@ export const reductionLength = (b: Block): number =>
  * of which sums up its convolution first. Gives the loops over channel tiles and rows and that over the tiles of a row, the
  * block that sums up, and the multiply-adds of a tile.
  */
-export function tileConvolution(s: Schedule, conv: BlockRef, stage: BlockRef, depth: number, whole: Machine) {
+export function tileConvolution(
+  s: Schedule,
+  conv: BlockRef,
+  stage: BlockRef,
+  depth: number,
+  { machine: whole, threads }: Pick<RecipeContext, "machine" | "threads">,
+) {
   const described = s.describe(conv);
   const machine = withLanes(whole, constantValue(described.iterVars[4]!.extent)!);
   const facts = convFacts(described, machine);
@@ -75,7 +103,7 @@ export function tileConvolution(s: Schedule, conv: BlockRef, stage: BlockRef, de
   const problem = { ...facts.problem, extent: width, vectorBlocks: blocks };
   const points = Math.min(bestPoints(machine, problem, facts.vectors), facts.dense ? 32 : longestWindowedTile);
   // Nothing to tile along a row of one pixel: channel blocks give the independent accumulators.
-  const vectors = facts.dense || width > 1 ? facts.vectors : largestDivisor(blocks, 8);
+  const vectors = facts.dense || width > 1 ? facts.vectors : blocksAtOnce(blocks, threads);
   const [wTile, wPoint] = splitPoints(s, w, points);
   const [coTile, coBlock] = co ? s.split(co, { factor: vectors, tail: "exact" }) : [];
   const outer = [coTile, h].filter((l) => l !== undefined);
@@ -92,6 +120,18 @@ export function tileConvolution(s: Schedule, conv: BlockRef, stage: BlockRef, de
   for (const l of inner.toReversed()) s.unroll(l);
   const work = facts.problem.depth * s.extent(ci)! * points * vectors;
   return { outer, inRow: wTile, sums: block, work };
+}
+/** Independent sums that hide the latency of one, with a load each. */
+const fewestSums = 3;
+/** Channel blocks that one thread sums up at once: a divisor of all for which the thread with most has least to do. */
+function blocksAtOnce(blocks: number, threads: number): number {
+  const cost = (at: number): number => Math.ceil(blocks / at / threads) * Math.max(at, fewestSums);
+  let best = largestDivisor(blocks, 8);
+  for (let at = best - 1; at >= 1; at--) {
+    const shared = cost(at) === cost(best) && blocks / best < threads;
+    if (blocks % at === 0 && (cost(at) < cost(best) || shared)) best = at;
+  }
+  return best;
 }
 /** The loops of a stage [n, c block, h, w, lane] below `depth`; those of one iteration may be absent, but for w and lane. */
 function tileLoops(s: Schedule, stage: BlockRef, depth: number) {
