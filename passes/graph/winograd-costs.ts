@@ -1,6 +1,13 @@
 /** The model behind the choice of Winograd's tiles: multiplications, transforms, and the traffic of inflated weights. */
 import type { Machine } from "../schedule/library/plan.ts";
-import { blockBytes, blockRows, type WinogradProducts, winogradTile } from "../schedule/library/winograd-plan.ts";
+import {
+  againWaitedFor,
+  blockBytes,
+  blockRows,
+  computingCycles,
+  type WinogradProducts,
+  winogradTile,
+} from "../schedule/library/winograd-plan.ts";
 import type { ConvShape } from "./contraction-shapes.ts";
 import { alphaOf, tileSizes, type WinogradAxis } from "./winograd-transforms.ts";
 
@@ -49,9 +56,8 @@ function candidates(s: ConvShape): [WinogradAxis, WinogradAxis][] {
 
 /** Cycles that an element takes on its way into its phase. */
 const rearrangedAfter = 0.5;
-/** By how much direct convolutions and products take longer than their multiply-adds (measured). */
+/** By how much direct convolutions take longer than their multiply-adds (measured). */
 const directOverhead = { ring: 1, mesh: 1.25 };
-const productOverhead = { ring: 1.08, mesh: 1.2 };
 
 function directCycles(s: ConvShape, machine: Machine, threads: number, instead: ConvShape): number {
   const window = instead.kernel[0] * instead.kernel[1] * instead.inputChannels;
@@ -63,17 +69,9 @@ function directCycles(s: ConvShape, machine: Machine, threads: number, instead: 
 
 function winogradCycles(s: ConvShape, axes: Axes, machine: Machine, around: Around): number {
   const products = productsOf(s, axes);
-  const { positions } = products;
-  const tiles = tilesOf(s, products);
-  const channelPairs = s.inputChannels * s.outputChannels;
-  const multiplyAdds = (positions * tiles * channelPairs) / (machine.lanes * machine.fmaPerCycle);
-  // Whole vectors are transformed, of the inputs at least.
-  const transformed = Math.ceil(s.inputChannels / machine.lanes) * machine.lanes;
-  const vectors = (tiles * positions * (transformed + 1.2 * s.outputChannels)) / machine.lanes;
   const { interconnect } = machine.reads;
-  const transforms = vectors * transformCycles[interconnect](Math.max(...axes.map(alphaOf)));
-  const computing = (productOverhead[interconnect] * multiplyAdds + transforms) / around.threads;
-  const weightBytes = 4 * positions * channelPairs;
+  const computing = (s.batch * computingCycles(machine, products, Math.max(...axes.map(alphaOf)))) / around.threads;
+  const weightBytes = 4 * products.positions * s.inputChannels * s.outputChannels;
   const parts = { s, products, weightBytes, computing };
   return interconnect === "ring" ? onRing(parts, machine) : onMesh(parts, machine, around);
 }
@@ -95,15 +93,6 @@ interface Parts {
   /** Cycles of multiplications and transforms. */
   readonly computing: number;
 }
-/**
- * Cycles of a transformed vector from a window of `alpha` positions a side: about two passes of operations and a store or
- * load each; where the second cache takes a line in four cycles, more for the larger transforms (both measured).
- */
-const transformCycles = {
-  ring: (_alpha: number): number => 3,
-  mesh: (alpha: number): number => 1.5 * alpha - 2,
-};
-
 /** Weights above this many bytes come from memory each time. */
 const lastLevelBytes = 8 << 20;
 /**
@@ -131,8 +120,6 @@ function onRing({ s, products, weightBytes, computing }: Parts, machine: Machine
 
 /** Bytes of constants that a core on a mesh finds again in the last cache. */
 const keptByMesh = 48 << 20;
-/** The part of the later readings that is waited for. */
-const againWaitedFor = 0.5;
 /**
  * A core on a mesh waits for weights, the map and the result, all of which come and go through the last cache; for the
  * weights again in every block unless they stay in the second cache beside it (Granite Rapids).

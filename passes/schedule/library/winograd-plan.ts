@@ -1,4 +1,4 @@
-/** How Winograd products are cut: the register tile, and the rows of tiles whose transforms stay in the second cache. */
+/** How Winograd products are cut: the register tile, the rows of tiles whose transforms stay in the second cache, and what threads share. */
 import { chooseRegisterTile, type Machine, type RegisterTile, type TileProblem } from "./plan.ts";
 
 /** The products of a Winograd convolution of one image. */
@@ -44,4 +44,76 @@ export function blockRows(m: Machine, p: WinogradProducts, vectors: number, thre
     if (tileRows % r === 0 && fits && parallelEnough) rows = r;
   }
   return rows;
+}
+
+/** By how much products take longer than their multiply-adds (measured). */
+const productOverhead = { ring: 1.08, mesh: 1.2 };
+/**
+ * Cycles of a transformed vector from a window of `alpha` positions a side: about two passes of operations and a store or
+ * load each; where the second cache takes a line in four cycles, more for the larger transforms (both measured).
+ */
+const transformCycles = {
+  ring: (_alpha: number): number => 3,
+  mesh: (alpha: number): number => 1.5 * alpha - 2,
+};
+/** Cycles of the products and transforms of one image, `alpha` being the positions of the longer side of a tile. */
+export function computingCycles(m: Machine, p: WinogradProducts, alpha = Math.sqrt(p.positions)): number {
+  const { interconnect } = m.reads;
+  const tiles = p.tileRows * p.tileColumns;
+  const multiplyAdds = (p.positions * tiles * p.inputChannels * p.outputChannels) / (m.lanes * m.fmaPerCycle);
+  // Whole vectors are transformed, of the inputs at least.
+  const transformed = Math.ceil(p.inputChannels / m.lanes) * m.lanes;
+  const vectors = (tiles * p.positions * (transformed + 1.2 * p.outputChannels)) / m.lanes;
+  return productOverhead[interconnect] * multiplyAdds + vectors * transformCycles[interconnect](alpha);
+}
+
+/** What threads share: blocks of tile rows, or in each block first the transforms and then the tiles of output channels. */
+export interface Sharing {
+  /** Tile rows of a block. */
+  readonly rows: number;
+  readonly by: "blocks" | "channels";
+}
+/** How threads share the work of products whose register tiles have `vectors` blocks of output channels. */
+export function sharingOf(m: Machine, p: WinogradProducts, vectors: number, threads: number): Sharing {
+  if (m.reads.interconnect === "mesh" && threads > 1) return meshSharing(m, p, vectors, threads);
+  const rows = blockRows(m, p, vectors, threads);
+  return { rows, by: p.tileRows / rows >= 2 * threads ? "blocks" : "channels" };
+}
+
+/** The part of later readings of weights that is waited for. */
+export const againWaitedFor = 0.5;
+/** Bytes a cycle that a core on a mesh gets of what another has just written, some of it asked for ahead (measured). */
+const exchangeRate = 2;
+/** Cycles of two parallel regions and the waiting between them. */
+const regionCycles = 6000;
+/**
+ * Where the last cache is slow, every thread that shares rows waits for all weights, and for its share of them where it
+ * shares channels; but then it also waits for the inputs that others have transformed.
+ */
+function meshSharing(m: Machine, p: WinogradProducts, vectors: number, threads: number): Sharing {
+  const { tileRows, tileColumns, positions, inputChannels, outputChannels } = p;
+  const computing = computingCycles(m, p);
+  const weights = 4 * positions * inputChannels * outputChannels;
+  const inputs = 4 * positions * tileRows * tileColumns * inputChannels;
+  // What does not stay in the second cache while the blocks of a thread use it comes through the last one.
+  const waiting = (bytes: number, blocks: number, rows: number): number => {
+    const block = blockBytes(m, p, rows, vectors);
+    const beyond = Math.max(0, bytes + block - 0.75 * m.l2Bytes);
+    const again = beyond > 0 ? againWaitedFor * (blocks - 1) * bytes : 0;
+    return (bytes + again + blocks * Math.min(block, beyond)) / m.reads.l3;
+  };
+  const most = blockRows(m, p, vectors, 1);
+  const channelTiles = Math.ceil(outputChannels / m.lanes / vectors);
+  const share = Math.ceil(channelTiles / threads) / channelTiles;
+  const regions = tileRows / most;
+  let best: Sharing = { rows: most, by: "channels" };
+  const exchange = inputs / 2 / exchangeRate + regions * regionCycles;
+  let least = computing * share + waiting(weights * share, regions, most) + exchange;
+  for (let rows = 1; rows <= most; rows++) {
+    if (tileRows % rows !== 0 || tileRows / rows < threads) continue;
+    const own = Math.ceil(tileRows / rows / threads);
+    const cycles = (computing * own * rows) / tileRows + waiting(weights, own, rows);
+    if (cycles <= least) [best, least] = [{ rows, by: "blocks" }, cycles];
+  }
+  return best;
 }

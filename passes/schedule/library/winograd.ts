@@ -8,11 +8,11 @@ import type { BlockRef, LoopRef } from "../primitive.ts";
 import type { LoopCursor } from "../query.ts";
 import type { Schedule } from "../schedule.ts";
 import { findBlock, loopRef } from "../tree.ts";
-import { parallelOuter, vectorizeHalos } from "./common.ts";
+import { parallelOuter, vectorizeHalos, zeroHalosWithin } from "./common.ts";
 import { bestPoints, type Machine, unrolledChannels } from "./plan.ts";
 import type { Recipe, RecipeContext } from "./recipe.ts";
 import { loopOfAxis, stagesOf } from "./structure.ts";
-import { blockRows, productTiles } from "./winograd-plan.ts";
+import { productTiles, type Sharing, sharingOf } from "./winograd-plan.ts";
 
 const stageNamed = (s: Schedule, op: string): Block | undefined =>
   stagesOf(s.program).find((t) => t.block.annotations?.op === op)?.block;
@@ -21,18 +21,17 @@ const extents = (b: Block): number[] => b.iterVars.map((v) => constantValue(v.ex
 
 export const scheduleWinograd: Recipe = { name: "winograd", applies, schedule };
 
-interface Plan {
+interface Plan extends Sharing {
   /** Outputs of a tile along height and width, and the products that it takes a channel pair. */
   readonly tile: readonly [height: number, width: number];
   readonly positions: number;
-  /** Tile rows of a block; divides all tile rows. */
-  readonly rows: number;
   readonly tileRows: number;
   readonly tileColumns: number;
   /** Strips of tile columns that a block of one tile row is cut into, so that threads share it; 1 for none. */
   readonly strips: number;
-  /** The name of the packed weights. */
+  /** The names of the packed weights, and of the transformed inputs. */
   readonly weights: string;
+  readonly inputs: string;
   /** Channel blocks of a register tile, as the weights are packed. */
   readonly vectors: number;
   readonly depth: number;
@@ -47,7 +46,8 @@ function planOf(s: Schedule, machine: Machine, threads: number): Plan {
   const [, channelBlocks, height] = extents(epilogue) as [number, number, number];
   const tileRows = Math.ceil(height / tile[0]);
   const tileColumns = tiles / tileRows;
-  const made = new Set([...product.writes, ...stageNamed(s, "WinogradInput")!.writes].map((r) => r.buffer.id));
+  const inputs = stageNamed(s, "WinogradInput")!.writes[0]!.buffer;
+  const made = new Set([inputs.id, ...product.writes.map((r) => r.buffer.id)]);
   const weights = product.reads.find((r) => !made.has(r.buffer.id))!.buffer;
   const vectors = constantValue(weights.shape.at(-1)!)! / machine.lanes;
   const products = {
@@ -57,10 +57,22 @@ function planOf(s: Schedule, machine: Machine, threads: number): Plan {
     inputChannels: depth,
     outputChannels: channelBlocks * machine.lanes,
   };
-  const rows = blockRows(machine, products, vectors, threads);
+  const { rows, by } = sharingOf(machine, products, vectors, threads);
   const shares = channelBlocks / vectors;
   const strips = tileRows === 1 && shares < threads && tileColumns >= fewestColumns * threads ? threads : 1;
-  return { tile, positions, rows, tileRows, tileColumns, strips, weights: weights.name, vectors, depth };
+  return {
+    tile,
+    positions,
+    rows,
+    by,
+    tileRows,
+    tileColumns,
+    strips,
+    weights: weights.name,
+    inputs: inputs.name,
+    vectors,
+    depth,
+  };
 }
 
 /** Tile columns below which a strip of them makes poor register tiles. */
@@ -97,9 +109,14 @@ function schedule(s: Schedule, { machine, threads }: RecipeContext): void {
   s.computeAt(input, shared);
   s.vectorize(s.loops(input).at(-1)!);
   vectorizeHalos(s, machine);
+  zeroHalosWithin(s, [
+    { loop: n, dim: 0, each: 1 },
+    { loop: block, dim: 2, each: p.rows * height },
+    ...(strip ? [{ loop: strip, dim: 3, each: Number.POSITIVE_INFINITY }] : []),
+    { loop: coTile, dim: 1, each: p.vectors },
+  ]);
   const work = (p.rows * p.tileColumns * p.positions * p.depth * p.vectors * machine.lanes) / p.strips;
-  if (strip || s.extent(block)! >= 2 * threads)
-    parallelOuter(s, outer, threads, { multiplyAdds: work * s.extent(coTile)! });
+  if (strip || p.by === "blocks") parallelOuter(s, outer, threads, { multiplyAdds: work * s.extent(coTile)! });
   else parallelChannels(s, input, coTile, threads, work);
 }
 const tailOf = (s: Schedule, l: LoopRef, factor: number): "exact" | "guard" =>
@@ -168,7 +185,10 @@ function scheduleProducts(
   const [icOuter, icInner] = s.split(ic, { factor: unroll, tail: "exact" });
   s.reorder(...unit, icOuter, icInner, ...rest, ownLane);
   const init = s.decomposeReduction(product, icOuter);
-  if (machine.reads.interconnect === "mesh") prefetchWeights(s, product, p.weights, icInner, position);
+  if (machine.reads.interconnect === "mesh") {
+    prefetchNext(s, product, p.weights, icInner, position);
+    if (p.by === "channels") prefetchNext(s, product, p.inputs, icOuter, position);
+  }
   s.unroll(icInner);
   s.annotate(icInner, "schedule_barrier", true);
   for (const l of rest) s.unroll(l);
@@ -181,10 +201,11 @@ function scheduleProducts(
 }
 
 /**
- * Fetches the weights of the next position meanwhile, where the last cache is slow. On a ring that only takes room: products
- * of 7×7 maps took 5.5 ms for 3.8 on Zen 4; on a mesh a network takes 0.9 of the time.
+ * Fetches what the next position reads of a buffer meanwhile, where the last cache is slow: weights, and inputs that other
+ * threads have transformed. On a ring that only takes room: products of 7×7 maps took 5.5 ms for 3.8 on Zen 4; on a mesh a
+ * network takes 0.9 of the time.
  */
-function prefetchWeights(s: Schedule, product: BlockRef, weights: string, step: LoopRef, position: LoopRef): void {
-  const args = { block: product, buffer: weights, loop: step, distance: 1, ahead: position };
-  if (s.probe("prefetch", args) === undefined) s.prefetch(product, weights, step, 1, position);
+function prefetchNext(s: Schedule, product: BlockRef, buffer: string, step: LoopRef, position: LoopRef): void {
+  const args = { block: product, buffer, loop: step, distance: 1, ahead: position };
+  if (s.probe("prefetch", args) === undefined) s.prefetch(product, buffer, step, 1, position);
 }

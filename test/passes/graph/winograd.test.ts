@@ -5,7 +5,7 @@ import { tensorValue } from "../../../ir/graph/tensor-value.ts";
 import { selectWinograd } from "../../../passes/graph/select-winograd.ts";
 import { fastestTile } from "../../../passes/graph/winograd-costs.ts";
 import { alphaOf, tileSizes, transformWeights, winogradMatrices } from "../../../passes/graph/winograd-transforms.ts";
-import { winogradTile } from "../../../passes/schedule/library/winograd-plan.ts";
+import { sharingOf, winogradTile } from "../../../passes/schedule/library/winograd-plan.ts";
 import { inferGraph } from "../../../src/operators/infer.ts";
 import { compile } from "../../../src/runtime/compile.ts";
 import { Tensor } from "../../../src/tensor.ts";
@@ -227,4 +227,20 @@ describe("the choice", () => {
     const graph = b.finish({ name: "t", inputs: [x], outputs: [s!, d!, e!] });
     expect(selectWinograd(graph, machine)).toBe(graph);
   });
+});
+
+describe("threads", () => {
+  const products = (size: number, channels: number, positions: number, outputs: number) => ({
+    positions,
+    tileRows: Math.ceil(size / outputs),
+    tileColumns: Math.ceil(size / outputs),
+    inputChannels: channels,
+    outputChannels: channels,
+  });
+  it("share rows evenly on a mesh where the weights stay near", () =>
+    expect(sharingOf(meshMachine, products(56, 64, 36, 4), 4, 2)).toEqual({ rows: 1, by: "blocks" }));
+  it("share channels on a mesh where each would read all weights", () =>
+    expect(sharingOf(meshMachine, products(14, 256, 16, 2), 2, 2)).toEqual({ rows: 7, by: "channels" }));
+  it("have what one thread has on a ring", () =>
+    expect(sharingOf(machine, products(56, 64, 36, 4), 4, 2)).toEqual({ rows: 2, by: "blocks" }));
 });
