@@ -40,7 +40,9 @@ export function scheduleElementwiseBlock(s: Schedule, ref: BlockRef, { machine, 
   const remaining = s.loops(ref).slice(0, first);
   const parallelLoops = remaining.length > 0 ? remaining : outer ? [s.loops(ref)[0]!] : [];
   const iterations = parallelLoops.reduce((p, l) => p * (s.extent(l) ?? 1), 1);
-  if (parallelLoops.length > 0) parallelOuter(s, parallelLoops, threads, { elements: workOf(block) / iterations });
+  // One by one, an element takes as long as half a vector of them.
+  const elements = (workOf(block) * (inVectors ? 1 : machine.lanes / 2)) / iterations;
+  if (parallelLoops.length > 0) parallelOuter(s, parallelLoops, threads, { elements });
 }
 
 /** Elements from one lane to the next up to which vectors of all elements and shuffles read the lanes. */
