@@ -6,7 +6,7 @@ import type { BlockRef, LoopRef } from "../primitive.ts";
 import type { Schedule } from "../schedule.ts";
 import { parallelOuter, vectorizeHalos } from "./common.ts";
 import { type Access, accessesInLoops, strideAlong } from "./contiguous.ts";
-import { scheduleElementwise } from "./elementwise.ts";
+import { scheduleElementwise, scheduleElementwiseBlock } from "./elementwise.ts";
 import { contextOf, type Recipe, type RecipeOptions } from "./recipe.ts";
 import { workOf } from "./reduction.ts";
 import { stagesOf } from "./structure.ts";
@@ -70,27 +70,64 @@ function tileOf(s: Schedule, ref: BlockRef, lanes: number, depth: number) {
 /** Splits loops where an index is the remainder of their variable: blocks of channels. */
 function splitDigits(s: Schedule, ref: BlockRef, indices: readonly Expr[]): void {
   for (const e of indices) {
-    if (e.kind !== "binary" || e.op !== "floormod" || e.a.kind !== "var") continue;
-    const block = s.describe(ref);
-    const id = e.a.id;
-    const binding = block.bindings[block.iterVars.findIndex((v) => v.var.id === id)];
-    const factor = constantValue(e.b);
-    const loop = s.loops(ref).find((l) => binding?.kind === "var" && l.id === binding.id);
-    if (loop && factor !== undefined && s.extent(loop)! > factor && s.extent(loop)! % factor === 0)
-      s.split(loop, { factor, tail: "exact" });
+    const digit = remainderOf(s, ref, e);
+    if (digit && digit.extent > digit.factor && digit.extent % digit.factor === 0)
+      s.split(digit.loop, { factor: digit.factor, tail: "exact" });
   }
 }
+/** The loop that drives the variable of which an index is the remainder. */
+function remainderOf(s: Schedule, ref: BlockRef, index: Expr) {
+  if (index.kind !== "binary" || index.op !== "floormod" || index.a.kind !== "var") return undefined;
+  const { id } = index.a;
+  const block = s.describe(ref);
+  const binding = block.bindings[block.iterVars.findIndex((v) => v.var.id === id)];
+  const loop = s.loops(ref).find((l) => binding?.kind === "var" && l.id === binding.id);
+  const factor = constantValue(index.b);
+  return loop && factor !== undefined ? { loop, factor, extent: s.extent(loop)! } : undefined;
+}
+/**
+ * Cuts off the channels that fill no block, where one side has channels in blocks and their number is no multiple of a
+ * block's: those of whole blocks are a nest of their own then, without conditions.
+ */
+function cutWholeBlocks(s: Schedule, ref: BlockRef): void {
+  const { body } = s.describe(ref);
+  if (body.kind !== "store") return;
+  const places = body.value.kind === "load" ? [...body.indices, ...body.value.indices] : [];
+  const cut = places.some((e) => cutRemainder(s, ref, e)) || (body.value.kind === "select" && cutCondition(s, ref));
+  if (!cut) return;
+  const outside = s.loops(ref).filter((l) => s.loops(copies(s).at(-1)!).some((o) => o.id === l.id));
+  for (const l of outside.toReversed()) s.fission(l, ref);
+}
+/** Cuts the loop of an index that is the remainder of its variable after whole blocks. */
+function cutRemainder(s: Schedule, ref: BlockRef, index: Expr): boolean {
+  const digit = remainderOf(s, ref, index);
+  if (!digit || digit.extent < digit.factor || digit.extent % digit.factor === 0) return false;
+  const at = digit.extent - (digit.extent % digit.factor);
+  if (s.probe("cutLoop", { loop: digit.loop, at }) !== undefined) return false;
+  s.cutLoop(digit.loop, at);
+  return true;
+}
+/** Cuts the loop whose last iteration has lanes without a channel. */
+function cutCondition(s: Schedule, ref: BlockRef): boolean {
+  const loop = s.loops(ref).find((l) => s.probe("loopPartition", { loop: l }) === undefined);
+  return loop !== undefined && s.loopPartition(loop).length > 1;
+}
+const copies = (s: Schedule): BlockRef[] =>
+  stagesOf(s.program).flatMap((t) => (t.kind === "elementwise" ? [s.block(t.block.name)] : []));
 
 export const scheduleTranspose: Recipe = {
   name: "transpose",
-  applies: (s) => {
-    const stages = stagesOf(s.program);
-    const copies = stages.filter((t) => t.kind === "elementwise");
-    return copies.length === 1 && stages.every((t) => t.kind === "elementwise" || t.kind === "halo");
-  },
+  applies: (s) =>
+    stagesOf(s.program).every((t) => t.kind === "elementwise" || t.kind === "halo") && copies(s).length === 1,
   schedule: (s, context) => {
-    const copy = stagesOf(s.program).find((t) => t.kind === "elementwise")!;
-    if (transpose(s, copy.block.name, context)) vectorizeHalos(s, context.machine);
-    else scheduleElementwise.schedule(s, context);
+    const trial = s.fork();
+    cutWholeBlocks(trial, copies(trial)[0]!);
+    if (!transpose(trial, copies(trial)[0]!, context)) {
+      scheduleElementwise.schedule(s, context);
+      return;
+    }
+    cutWholeBlocks(s, copies(s)[0]!);
+    for (const copy of copies(s)) if (!transpose(s, copy, context)) scheduleElementwiseBlock(s, copy, context);
+    vectorizeHalos(s, context.machine);
   },
 };
