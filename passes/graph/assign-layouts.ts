@@ -7,10 +7,10 @@ import type { FusedGraph, Graph, Group, Node, Value } from "../../ir/graph/graph
 import { type Halo, isPlain, type Layout, plainLayout, sameLayout, withHalo } from "../../ir/graph/layout.ts";
 import { IdSource, type ValueId } from "../../ir/support/ids.ts";
 import type { Machine } from "../schedule/library/plan.ts";
-import { partsOfOneHalo } from "./concat-in-place.ts";
 import type { Candidate } from "./layout-candidate.ts";
 import { fixedValues, formKey } from "./layout-forms.ts";
 import { permutationOf } from "./layout-views.ts";
+import { valuesOfOneHalo } from "./parts-in-place.ts";
 import { relayoutNode } from "./rewriting.ts";
 import { type ChosenLayouts, selectLayouts } from "./select-layouts.ts";
 
@@ -63,15 +63,14 @@ class LayoutPass {
 
   /**
    * What is one memory gets one halo: the parts of a concatenation and its result, so that the parts can be written in
-   * place, and what is transposed and its description. Readers come first, so that their wishes reach what is made.
+   * place, slices and what they are cut from, and what is transposed and its description. Readers come first, so that their wishes reach what is made.
    */
   #joinHalos(): void {
     const graph = { ...this.#graph, values: this.#values };
     for (const g of this.#result) this.#shareHalo(graph, g);
     for (const g of [...this.#result].reverse()) {
       this.#shareHalo(graph, g);
-      const parts = partsOfOneHalo(graph, g) ?? [];
-      const joined = parts.length > 0 ? [...parts, ...g.outputs] : [];
+      const joined = valuesOfOneHalo(graph, g);
       if (joined.some((v) => this.#graph.inputs.includes(v) || this.#graph.outputs.includes(v))) continue;
       const halos = joined.map((v) => this.#halos.get(v)).filter((halo) => halo !== undefined);
       for (const v of joined) for (const halo of halos) this.#growHalo(v, halo);

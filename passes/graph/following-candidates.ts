@@ -20,6 +20,7 @@ import {
 } from "./layout-candidate.ts";
 import { copyCycles, layoutBytes, streamCycles } from "./layout-costs.ts";
 import { isDescription, viewLayout } from "./layout-views.ts";
+import { cutOf, keepsBlocksOf } from "./parts-in-place.ts";
 
 /** Operators over feature maps whose output channel is their input channel. */
 const channelwise: ReadonlySet<string> = new Set([
@@ -37,8 +38,10 @@ const planarPoolSlower = 6;
 
 /** The ways to compute a group in layouts of its inputs; none where it can only be computed in plain ones. */
 export function followingCandidates(c: CandidateContext, g: Group): Candidate[] {
-  if (g.outputs.length !== 1) return [];
   const { anchor } = g;
+  const cut = g.nodes.length === 1 ? cutOf(c.graph, anchor) : undefined;
+  if (cut) return sliceCandidates(c, g, cut);
+  if (g.outputs.length !== 1) return [];
   if (g.nodes.length === 1 && anchor.op === "Concat" && anchor.domain === "") return concatCandidates(c, g);
   if (g.nodes.length === 1 && isDescription(anchor)) return descriptionCandidates(c, g);
   if (anchor.op === "SpaceToDepth" && anchor.domain === "") return spaceToDepthCandidates(c, g);
@@ -185,6 +188,23 @@ function concatCandidates(c: CandidateContext, g: Group): Candidate[] {
     const copied = partsAreRanges(graph, g.anchor, layout) ? 0 : copyCycles(machine, { dtype, dims }, layout, layout);
     const readings = new Map(g.inputs.map((v) => [v, [freely(layout)]]));
     return { ...noWishes, output: layout, readings, cycles: copied };
+  });
+}
+/** Slices and splits: ranges of the same memory in each layout that keeps blocks whole, if nothing lies around the axis. */
+function sliceCandidates(c: CandidateContext, g: Group, cut: NonNullable<ReturnType<typeof cutOf>>): Candidate[] {
+  const { graph, machine } = c;
+  const dims = staticDims(graph, cut.whole);
+  const { dtype } = valueOf(graph, cut.whole).type!;
+  const fitting = distinctLayouts([...c.offered(cut.whole), plainLayout(dims.length)]).filter((l) =>
+    keepsBlocksOf(graph, cut, l),
+  );
+  return fitting.map((layout) => {
+    const at = layout.dims.findIndex((d) => d.axis === cut.axis);
+    const ranges = layout.dims.slice(0, at).every((d) => dims[d.axis] === 1);
+    const copied = cut.parts.map((v) => copyCycles(machine, { dtype, dims: staticDims(graph, v) }, layout, layout));
+    const cycles = ranges ? 0 : copied.reduce((a, b) => a + b, 0);
+    const readings = new Map(plainReadings(graph, g)).set(cut.whole, [freely(layout)]);
+    return { ...noWishes, output: layout, readings, cycles };
   });
 }
 /** Whether the parts follow one another in memory, so that they can be written in place. */

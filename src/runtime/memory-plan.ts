@@ -1,7 +1,7 @@
 /**
  * Where every value of a compiled network lives: intermediates share one arena by liveness, constants lie packed in
  * one block, graph inputs and outputs are the caller's. Reshapes alias what they reshape, parts of concatenations lie
- * within the result.
+ * within the result, and slices within what they are cut from.
  */
 
 import { valueOf } from "../../ir/graph/build.ts";
@@ -10,8 +10,8 @@ import { type Layout, physicalShape, plainLayout } from "../../ir/graph/layout.t
 import { byteCount } from "../../ir/graph/tensor-value.ts";
 import type { ValueId } from "../../ir/support/ids.ts";
 import { invariant } from "../../ir/support/invariant.ts";
-import { inPlaceParts, type PartPlace } from "../../passes/graph/concat-in-place.ts";
 import { describesInput } from "../../passes/graph/layout-views.ts";
+import { type InPlace, type PartPlace, placedWithin } from "../../passes/graph/parts-in-place.ts";
 import { planArena } from "../../passes/lower/plan-arena.ts";
 import { packedBytes } from "./constants.ts";
 
@@ -38,28 +38,21 @@ export interface MemoryPlan {
 const alignment = 64;
 const alignUp = (n: number): number => Math.ceil(n / alignment) * alignment;
 
-/** Whether a group needs no kernel: it renames its input, or concatenates what its producers write in place. */
+/** Whether a group needs no kernel: it renames its input, cuts it, or concatenates what its producers write in place. */
 export function isView(fused: FusedGraph, g: Group): boolean {
-  return describesInput(fused.graph, g) || storageOf(fused).wholes.has(g.outputs[0]!);
+  return describesInput(fused.graph, g) || storageOf(fused).views.has(g.outputs[0]!);
 }
 
-/** Which values lie within others. */
-interface Storage {
-  readonly places: ReadonlyMap<ValueId, PartPlace>;
-  /** Results of concatenations whose parts are written in place. */
-  readonly wholes: ReadonlySet<ValueId>;
-}
+const storages = new WeakMap<FusedGraph, InPlace>();
 
-const storages = new WeakMap<FusedGraph, Storage>();
-
-function storageOf(fused: FusedGraph): Storage {
+function storageOf(fused: FusedGraph): InPlace {
   let storage = storages.get(fused);
   if (storage === undefined) {
-    const parts = inPlaceParts(fused);
-    const places = new Map(parts);
+    const { places: within, views } = placedWithin(fused);
+    const places = new Map(within);
     for (const g of fused.groups)
       if (describesInput(fused.graph, g)) places.set(g.outputs[0]!, { whole: g.inputs[0]!, offset: 0 });
-    storage = { places, wholes: new Set([...parts.values()].map((place) => place.whole)) };
+    storage = { places, views };
     storages.set(fused, storage);
   }
   return storage;
@@ -85,6 +78,8 @@ export function planMemory(fused: FusedGraph, steps: readonly PlannedStep[]): Me
   const arena = planIntermediates(fused, steps, root, locations);
   for (const v of storageOf(fused).places.keys()) {
     const { whole, offset } = storagePlace(fused, v);
+    const bytes = storageBytes(fused, v);
+    invariant(offset >= 0 && offset + bytes <= storageBytes(fused, whole), `value ${v} lies within value ${whole}`);
     const location = locations.get(whole)!;
     locations.set(v, { ...location, offset: location.offset + offset });
   }

@@ -1,4 +1,4 @@
-/** Concatenations whose parts are written in place: which ones, and that nothing else changes. */
+/** Concatenations whose parts are written in place, and slices that are read in place: which ones, and that nothing else changes. */
 import { describe, expect, it } from "vitest";
 import { compileNetwork } from "../../../src/runtime/compile.ts";
 import type { Feeds } from "../../../src/runtime/executable.ts";
@@ -12,6 +12,13 @@ type Build = (s: Source) => readonly Known[];
 const conv = (s: Source, x: Known, channels: number, kernel = 1, input = x.dims[1]!) =>
   s.one("Conv", [x, s.constant([channels, input, kernel, kernel])], { pads: Array(4).fill((kernel - 1) / 2) });
 const join = (s: Source, parts: readonly Known[], axis = 1) => s.one("Concat", [...parts], { axis });
+
+/** The parts of a split along an axis. */
+const split = (s: Source, x: Known, sizes: readonly number[], axis = 1): readonly Known[] =>
+  s.op("Split", [x, s.ints(sizes)], { axis }, { outputs: sizes.length, opset: 17 })!;
+/** `x` from one channel to another. */
+const cut = (s: Source, x: Known, from: number, to: number, step = 1, axis = 1): Known =>
+  s.op("Slice", [x, s.ints([from]), s.ints([to]), s.ints([axis]), s.ints([step])], {}, { opset: 17 })![0]!;
 
 /** Whether a kernel copies, by case. */
 const cases: Readonly<Record<string, { readonly copies: number; readonly build: Build }>> = {
@@ -95,6 +102,68 @@ const cases: Readonly<Record<string, { readonly copies: number; readonly build: 
       return [join(s, [s.one("MatMul", [x, s.constant([16, 32])]), s.one("MatMul", [x, s.constant([16, 32])])], 0)];
     },
   },
+  "halves of a split, one of them read with a halo": {
+    copies: 0,
+    build: (s) => {
+      const [a, b] = split(s, conv(s, s.input([1, 16, 6, 7]), 64), [32, 32]);
+      return [conv(s, a!, 16, 3), s.one("Relu", [conv(s, b!, 16)])];
+    },
+  },
+  "a split whose parts are joined again with what follows": {
+    copies: 0,
+    build: (s) => {
+      const parts = [...split(s, conv(s, s.input([1, 16, 8, 8]), 64), [32, 32])];
+      for (let i = 0; i < 2; i++) parts.push(conv(s, parts.at(-1)!, 32));
+      return [conv(s, join(s, parts), 32)];
+    },
+  },
+  "parts of a split that are joined in another order": {
+    copies: 1,
+    build: (s) => {
+      const [a, b] = split(s, conv(s, s.input([1, 16, 6, 6]), 32), [16, 16]);
+      return [conv(s, join(s, [b!, a!]), 16)];
+    },
+  },
+  "one half of a block's input, joined with a convolution of the other": {
+    copies: 1,
+    build: (s) => {
+      const x = conv(s, s.input([1, 16, 6, 6]), 32);
+      return [conv(s, join(s, [cut(s, x, 0, 16), conv(s, cut(s, x, 16, 32), 16)]), 16)];
+    },
+  },
+  "slices of slices, of an input": {
+    copies: 0,
+    build: (s) => {
+      const x = cut(s, s.input([1, 64, 4, 4]), 16, -16);
+      return [s.one("Relu", [cut(s, x, 0, 16)]), s.one("Neg", [cut(s, x, 16, 32)])];
+    },
+  },
+  "slices that are a result of the network, take steps, lie apart or begin within a block": {
+    copies: 4,
+    build: (s) => {
+      const x = conv(s, s.input([1, 16, 6, 6]), 64);
+      const parts = [cut(s, x, 0, 64, 2), cut(s, x, 0, 3, 1, 2), cut(s, x, 3, 35)];
+      return [cut(s, x, 0, 16), ...parts.map((p) => conv(s, p, 16))];
+    },
+  },
+  "slices of shuffled channels, whose order in memory is another": {
+    copies: 1,
+    build: (s) => {
+      const x = s.input([1, 16, 8, 8]);
+      let y = join(s, [conv(s, x, 58), conv(s, x, 58)]);
+      y = s.one("Reshape", [y, s.ints([1, 2, 58, 8, 8])]);
+      y = s.one("Reshape", [s.one("Transpose", [y], { perm: [0, 2, 1, 3, 4] }), s.ints([1, 116, 8, 8])]);
+      const [a, b] = [cut(s, y, 0, 58), cut(s, y, 58, 116)];
+      return [conv(s, join(s, [a, conv(s, b, 58)]), 16)];
+    },
+  },
+  "a batch of two, cut into pictures": {
+    copies: 0,
+    build: (s) => {
+      const [a, b] = split(s, conv(s, s.input([2, 16, 4, 4]), 16), [1, 1], 0);
+      return [s.one("Relu", [conv(s, a!, 16)]), conv(s, b!, 16, 3)];
+    },
+  },
   "an input, a constant and a result of the network": {
     copies: 1,
     build: (s) => {
@@ -114,7 +183,7 @@ describe.each(Object.entries(cases))("%s", (_, { copies, build }) => {
 
   it(`is copied by ${copies} kernels`, async () => {
     const { parts } = await compileNetwork(graph, { cache: false });
-    expect(parts.steps.filter((step) => step.name.includes("Concat"))).toHaveLength(copies);
+    expect(parts.steps.filter((step) => /Concat|Slice|Split/.test(step.name))).toHaveLength(copies);
   });
   it.each(configurations.slice(0, 3))("has its values: $label", async (options) => {
     const { by, failure } = await check(graph, [feeds, others] as never, options);
