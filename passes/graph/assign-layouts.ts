@@ -128,20 +128,19 @@ class LayoutPass {
 
   /** A graph output is plain: a group that makes it in another layout is followed by a conversion. */
   #leaveBlocked(group: Group, c: Candidate): { group: Group; after: Group[] } {
-    const output = group.outputs[0]!;
-    if (group.outputs.length !== 1 || isPlain(c.output) || !this.#graph.outputs.includes(output))
-      return { group, after: [] };
-    const inner = this.#freshValue(this.#values.get(output)!, "_blocked", c.output!);
-    const swap = (v: ValueId | undefined) => (v === output ? inner : v);
+    const left = isPlain(c.output) ? [] : group.outputs.filter((v) => this.#graph.outputs.includes(v));
+    if (left.length === 0) return { group, after: [] };
+    const inner = new Map(left.map((v) => [v, this.#freshValue(this.#values.get(v)!, "_blocked", c.output!)] as const));
+    const after = left.map((v): Group => {
+      const node = this.#identity(inner.get(v)!, v);
+      this.#sources.set(v, inner.get(v)!);
+      this.#conversions.set(conversionKey(v, plainLayout(c.output!.rank), false), v);
+      return { nodes: [node], anchor: node, inputs: [inner.get(v)!], outputs: [v] };
+    });
+    const swap = <V extends ValueId | undefined>(v: V) => (v === undefined ? v : ((inner.get(v) as V) ?? v));
     const nodes = group.nodes.map((n) => ({ ...n, inputs: n.inputs.map(swap), outputs: n.outputs.map(swap) }));
     const anchor = nodes[group.nodes.indexOf(group.anchor)]!;
-    const node = this.#identity(inner, output);
-    this.#sources.set(output, inner);
-    this.#conversions.set(conversionKey(output, plainLayout(c.output!.rank), false), output);
-    return {
-      group: { ...group, nodes, anchor, outputs: [inner] },
-      after: [{ nodes: [node], anchor: node, inputs: [inner], outputs: [output] }],
-    };
+    return { group: { ...group, nodes, anchor, outputs: group.outputs.map(swap) }, after };
   }
   #outputLayout(group: Group, v: ValueId, c: Candidate): Layout | undefined {
     return group.outputs.includes(v) ? c.output : (c.inner.get(v) ?? c.internal ?? c.output);

@@ -157,6 +157,13 @@ const cases: Readonly<Record<string, { readonly copies: number; readonly build: 
       return [conv(s, join(s, [a, conv(s, b, 58)]), 16)];
     },
   },
+  "columns, of which some are a result of the network": {
+    copies: 1,
+    build: (s) => {
+      const [a, b] = split(s, s.one("Abs", [conv(s, s.input([3, 8, 9, 5]), 17)]), [2, 3], -1);
+      return [b!, conv(s, a!, 8)];
+    },
+  },
   "a batch of two, cut into pictures": {
     copies: 0,
     build: (s) => {
