@@ -7,10 +7,10 @@ import type { Block, For, Program, Stmt } from "../../../ir/loop/program.ts";
 import type { VarId } from "../../../ir/support/ids.ts";
 import { invariant } from "../../../ir/support/invariant.ts";
 import { type BlockRef, definePrimitive, type LoopRef, type Violation } from "../primitive.ts";
-import { blockRef, loopRef, pathToBlock, pathToLoop } from "../tree.ts";
+import { blockRef, loopRef } from "../tree.ts";
 import { accessBox, collectAccesses, rangesOf } from "./support-access.ts";
 import { conjoin, conjuncts } from "./support-linear.ts";
-import { type Fork, findConflict, forkOf, loopsOf, rewriteAt, soleNest } from "./support-nest.ts";
+import { type Follower, type Fork, findConflict, followerOf, rewriteAt } from "./support-nest.ts";
 
 /** Which iterations of a longer loop a shorter one takes. */
 export type Alignment = "start" | "end";
@@ -34,36 +34,16 @@ type Rule = keyof typeof rules;
 type Refusal = Violation<Rule>;
 const isRefusal = (x: object): x is Refusal => "rule" in x;
 
-interface Plan {
-  readonly block: Block;
-  readonly loop: For;
-  readonly fork: Fork;
+interface Plan extends Follower {
   /** The loops that become one: of the nest, and of the block. */
   readonly pairs: readonly (readonly [For, For])[];
-  /** The block's loops within. */
-  readonly inner: readonly For[];
 }
 function plan(program: Program, args: ComputeWithArgs): Plan | Refusal {
-  const blockPath = pathToBlock(program, args.block.id);
-  const loopPath = pathToLoop(program, args.loop.id);
-  const block = blockPath?.stmts.at(-1);
-  const loop = loopPath?.stmts.at(-1);
-  if (!blockPath || block?.kind !== "block")
-    return { rule: "found", because: `there is no block ${args.block.name}`, at: args.block };
-  if (!loopPath || loop?.kind !== "for")
-    return { rule: "found", because: `there is no loop ${args.loop.name}`, at: args.loop };
-  const fork = blockPath.func === loopPath.func ? forkOf(loopPath, blockPath) : undefined;
-  const nest = fork && soleNest(fork.seq.body[fork.second]!);
-  if (!fork || fork.first >= fork.second || !nest)
-    return {
-      rule: "after-loop",
-      because: `${block.name} does not follow ${loop.var.name} in a nest of its own`,
-      at: args.block,
-    };
-  const above = loopsOf(loopPath.stmts).slice(fork.shared.length);
-  const pairs = above.slice(0, nest.loops.length).map((l, k) => [l, nest.loops[k]!] as const);
-  const refusal = checkLoops(above, pairs, block) ?? checkOrder(fork);
-  return refusal ?? { block, loop, fork, pairs, inner: nest.loops.slice(pairs.length) };
+  const follower = followerOf(program, args);
+  if (isRefusal(follower)) return follower;
+  const { above, own, block, fork } = follower;
+  const pairs = above.slice(0, own.length).map((l, k) => [l, own[k]!] as const);
+  return checkLoops(above, pairs, block) ?? checkOrder(fork) ?? { ...follower, pairs };
 }
 function checkLoops(above: readonly For[], pairs: Plan["pairs"], block: Block): Refusal | undefined {
   const at = blockRef(block);
@@ -106,7 +86,7 @@ function checkOrder({ seq: { body }, shared, first, second }: Fork): Refusal | u
 }
 
 /** The block in the iterations of the loops that it joins, those of its own only where the loop is longer. */
-function joined({ block, pairs, inner }: Plan, align: Alignment): Stmt {
+function joined({ block, pairs, own: loops }: Plan, align: Alignment): Stmt {
   const values = new Map<VarId, Expr>();
   const guards: Expr[] = [];
   for (const [theirs, own] of pairs) {
@@ -121,7 +101,9 @@ function joined({ block, pairs, inner }: Plan, align: Alignment): Stmt {
   const predicate = conjoin([...conjuncts(block.predicate).map(at), ...guards]);
   const { predicate: _, ...rest } = block;
   const body: Block = { ...rest, bindings: block.bindings.map(at), ...(predicate ? { predicate } : {}) };
-  return inner.reduceRight<Stmt>((s, l) => forLoop(l.var, at(l.extent), s, { ...l, min: at(l.min) }), body);
+  return loops
+    .slice(pairs.length)
+    .reduceRight<Stmt>((s, l) => forLoop(l.var, at(l.extent), s, { ...l, min: at(l.min) }), body);
 }
 
 /**

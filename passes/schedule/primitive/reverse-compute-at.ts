@@ -6,7 +6,7 @@ import type { Block, For, Program, Stmt } from "../../../ir/loop/program.ts";
 import { type BufferId, IdSource } from "../../../ir/support/ids.ts";
 import { invariant } from "../../../ir/support/invariant.ts";
 import { type BlockRef, definePrimitive, type LoopRef, type Violation } from "../primitive.ts";
-import { blockRef, pathToBlock, pathToLoop } from "../tree.ts";
+import { blockRef } from "../tree.ts";
 import {
   type Access,
   accessBox,
@@ -22,14 +22,12 @@ import { type Bounds, constantLinear, exprOf, linearOf, type Ranges } from "./su
 import {
   axisOver,
   type DomainAxis,
-  type Fork,
+  type Follower,
   findConflict,
-  forkOf,
-  loopsOf,
+  followerOf,
   regenerate,
   rewriteAt,
   type Solution,
-  soleNest,
   solveAccess,
   spanFor,
 } from "./support-nest.ts";
@@ -59,13 +57,9 @@ type Rule = keyof typeof rules;
 type Refusal = Violation<Rule>;
 const isRefusal = (x: object): x is Refusal => "rule" in x;
 
-interface Site {
+interface Site extends Pick<Follower, "loop" | "fork" | "above"> {
   readonly consumer: Block;
-  readonly loop: For;
-  readonly fork: Fork;
   readonly consumerLoops: readonly For[];
-  /** The loops below the fork down to and with `loop`. */
-  readonly above: readonly For[];
   /** Bounds of all loops around the loop's body. */
   readonly outer: Ranges;
   readonly shared: Ranges;
@@ -75,33 +69,11 @@ interface Plan extends Site {
 }
 
 function locate(program: Program, args: ReverseComputeAtArgs): Site | Refusal {
-  const blockPath = pathToBlock(program, args.block.id);
-  const loopPath = pathToLoop(program, args.loop.id);
-  const consumer = blockPath?.stmts.at(-1);
-  const loop = loopPath?.stmts.at(-1);
-  if (!blockPath || consumer?.kind !== "block")
-    return { rule: "found", because: `there is no block ${args.block.name}`, at: args.block };
-  if (!loopPath || loop?.kind !== "for")
-    return { rule: "found", because: `there is no loop ${args.loop.name}`, at: args.loop };
-  const fork = blockPath.func === loopPath.func ? forkOf(loopPath, blockPath) : undefined;
-  const nest = fork && soleNest(fork.seq.body[fork.second]!);
-  if (!fork || fork.first >= fork.second || !nest)
-    return {
-      rule: "after-loop",
-      because: `${consumer.name} does not follow ${loop.var.name} in a nest of its own`,
-      at: args.block,
-    };
-  const all = loopsOf(loopPath.stmts);
-  const above = all.slice(fork.shared.length);
-  return {
-    consumer,
-    loop,
-    fork,
-    consumerLoops: nest.loops,
-    above,
-    outer: rangesOf(all),
-    shared: rangesOf(fork.shared),
-  };
+  const follower = followerOf(program, args);
+  if (isRefusal(follower)) return follower;
+  const { block: consumer, own: consumerLoops, loop, fork, above } = follower;
+  const shared = rangesOf(fork.shared);
+  return { consumer, consumerLoops, loop, fork, above, outer: rangesOf([...fork.shared, ...above]), shared };
 }
 
 /** What one iteration of the loop writes of a buffer. */

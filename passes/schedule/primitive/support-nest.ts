@@ -5,7 +5,8 @@ import { emptyStmt, forLoop, seq } from "../../../ir/loop/build.ts";
 import type { Block, For, IterVar, Program, Seq, Stmt } from "../../../ir/loop/program.ts";
 import { mapBodies, mapChildStmts } from "../../../ir/loop/traverse.ts";
 import type { BufferId, IdSource, VarId } from "../../../ir/support/ids.ts";
-import { blocksIn, findPath, type Path } from "../tree.ts";
+import type { BlockRef, LoopRef, Violation } from "../primitive.ts";
+import { blocksIn, findPath, type Path, pathToBlock, pathToLoop } from "../tree.ts";
 import { type Access, accessBox, collectAccesses, merged, rangesOf } from "./support-access.ts";
 import { type Box, boxesDisjoint, type Span, spanOf } from "./support-box.ts";
 import {
@@ -51,6 +52,40 @@ export function soleNest(s: Stmt): { loops: For[]; block: Block } | undefined {
     at = at.kind === "for" ? at.body : at.body[0]!;
   }
   return at.kind === "block" ? { loops, block: at } : undefined;
+}
+
+/** A block alone in a nest, behind the nest of a loop. */
+export interface Follower {
+  readonly block: Block;
+  readonly loop: For;
+  readonly fork: Fork;
+  /** The loops around the block below the fork. */
+  readonly own: readonly For[];
+  /** The loops below the fork down to and with `loop`. */
+  readonly above: readonly For[];
+}
+/** The block and the loop whose iterations it is to run in, or why it does not follow them. */
+export function followerOf(
+  program: Program,
+  args: { readonly block: BlockRef; readonly loop: LoopRef },
+): Follower | Violation<"found" | "after-loop"> {
+  const blockPath = pathToBlock(program, args.block.id);
+  const loopPath = pathToLoop(program, args.loop.id);
+  const block = blockPath?.stmts.at(-1);
+  const loop = loopPath?.stmts.at(-1);
+  if (!blockPath || block?.kind !== "block")
+    return { rule: "found", because: `there is no block ${args.block.name}`, at: args.block };
+  if (!loopPath || loop?.kind !== "for")
+    return { rule: "found", because: `there is no loop ${args.loop.name}`, at: args.loop };
+  const fork = blockPath.func === loopPath.func ? forkOf(loopPath, blockPath) : undefined;
+  const nest = fork && soleNest(fork.seq.body[fork.second]!);
+  if (!fork || fork.first >= fork.second || !nest)
+    return {
+      rule: "after-loop",
+      because: `${block.name} does not follow ${loop.var.name} in a nest of its own`,
+      at: args.block,
+    };
+  return { block, loop, fork, own: nest.loops, above: loopsOf(loopPath.stmts).slice(fork.shared.length) };
 }
 
 /** How an iteration variable follows from an element's coordinates. */
