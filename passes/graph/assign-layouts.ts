@@ -63,7 +63,8 @@ class LayoutPass {
 
   /**
    * What is one memory gets one halo: the parts of a concatenation and its result, so that the parts can be written in
-   * place, slices and what they are cut from, and what is transposed and its description. Readers come first, so that their wishes reach what is made.
+   * place, slices and what they are cut from, and what is transposed and its description. Readers come first, so that their
+   * wishes reach what is made.
    */
   #joinHalos(): void {
     const graph = { ...this.#graph, values: this.#values };

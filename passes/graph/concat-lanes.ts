@@ -21,9 +21,11 @@ export function joinedLanes(graph: Graph, m: Machine): ReadonlyMap<ValueId, numb
 const joined = new WeakMap<Graph, { readonly machine: Machine; readonly lanes: ReadonlyMap<ValueId, number> }>();
 
 /** The axis of a Concat node. */
-export function concatAxis(graph: Graph, n: Node): number {
+export const concatAxis = (graph: Graph, n: Node): number => axisOf(graph, n, 1);
+/** The axis that a node names, which is `absent` where it names none; its first result has it. */
+export function axisOf(graph: Graph, n: Node, absent: number): number {
   const axis = n.attributes.get("axis");
-  const given = axis?.kind === "int" ? Number(axis.value) : 1;
+  const given = axis?.kind === "int" ? Number(axis.value) : absent;
   return given < 0 ? given + staticDims(graph, n.outputs[0]!).length : given;
 }
 /** Whether a concatenation in `layout` is one of whole blocks: every part but the last fills its own. */

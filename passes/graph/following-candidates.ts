@@ -20,7 +20,7 @@ import {
 } from "./layout-candidate.ts";
 import { copyCycles, layoutBytes, streamCycles } from "./layout-costs.ts";
 import { isDescription, viewLayout } from "./layout-views.ts";
-import { cutOf, keepsBlocksOf } from "./parts-in-place.ts";
+import { type Cut, cutOf, keepsBlocksOf } from "./parts-in-place.ts";
 
 /** Operators over feature maps whose output channel is their input channel. */
 const channelwise: ReadonlySet<string> = new Set([
@@ -185,13 +185,15 @@ function concatCandidates(c: CandidateContext, g: Group): Candidate[] {
     keepsBlocks(graph, g.anchor, l),
   );
   return fitting.map((layout) => {
-    const copied = partsAreRanges(graph, g.anchor, layout) ? 0 : copyCycles(machine, { dtype, dims }, layout, layout);
+    const copied = areRanges(dims, concatAxis(graph, g.anchor), layout)
+      ? 0
+      : copyCycles(machine, { dtype, dims }, layout, layout);
     const readings = new Map(g.inputs.map((v) => [v, [freely(layout)]]));
     return { ...noWishes, output: layout, readings, cycles: copied };
   });
 }
 /** Slices and splits: ranges of the same memory in each layout that keeps blocks whole, if nothing lies around the axis. */
-function sliceCandidates(c: CandidateContext, g: Group, cut: NonNullable<ReturnType<typeof cutOf>>): Candidate[] {
+function sliceCandidates(c: CandidateContext, g: Group, cut: Cut): Candidate[] {
   const { graph, machine } = c;
   const dims = staticDims(graph, cut.whole);
   const { dtype } = valueOf(graph, cut.whole).type!;
@@ -199,18 +201,15 @@ function sliceCandidates(c: CandidateContext, g: Group, cut: NonNullable<ReturnT
     keepsBlocksOf(graph, cut, l),
   );
   return fitting.map((layout) => {
-    const at = layout.dims.findIndex((d) => d.axis === cut.axis);
-    const ranges = layout.dims.slice(0, at).every((d) => dims[d.axis] === 1);
     const copied = cut.parts.map((v) => copyCycles(machine, { dtype, dims: staticDims(graph, v) }, layout, layout));
-    const cycles = ranges ? 0 : copied.reduce((a, b) => a + b, 0);
+    const cycles = areRanges(dims, cut.axis, layout) ? 0 : copied.reduce((a, b) => a + b, 0);
     const readings = new Map(plainReadings(graph, g)).set(cut.whole, [freely(layout)]);
     return { ...noWishes, output: layout, readings, cycles };
   });
 }
-/** Whether the parts follow one another in memory, so that they can be written in place. */
-function partsAreRanges(graph: Graph, n: Node, layout: Layout): boolean {
-  const dims = staticDims(graph, n.outputs[0]!);
-  const at = layout.dims.findIndex((d) => d.axis === concatAxis(graph, n));
+/** Whether parts along an axis follow one another in memory. */
+function areRanges(dims: readonly number[], axis: number, layout: Layout): boolean {
+  const at = layout.dims.findIndex((d) => d.axis === axis);
   return layout.dims.slice(0, at).every((d) => dims[d.axis] === 1);
 }
 

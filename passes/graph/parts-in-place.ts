@@ -7,6 +7,7 @@ import type { FusedGraph, Graph, Group, Node } from "../../ir/graph/graph.ts";
 import { type Layout, physicalShape, plainLayout, sameLayout, withoutHalo } from "../../ir/graph/layout.ts";
 import { byteCount, elementCount } from "../../ir/graph/tensor-value.ts";
 import type { ValueId } from "../../ir/support/ids.ts";
+import { axisOf } from "./concat-lanes.ts";
 import { describesInput } from "./layout-views.ts";
 
 /** Where a part lies: so many bytes after the first of `whole`. */
@@ -80,7 +81,8 @@ function withWholeSources(
   }
   return result;
 }
-function bytesOf(graph: Graph, id: ValueId): number {
+/** Bytes a value takes in memory in its layout. */
+export function bytesOf(graph: Graph, id: ValueId): number {
   const v = valueOf(graph, id);
   const dims = staticDims(graph, id);
   return byteCount(v.type!.dtype, physicalShape(v.layout ?? plainLayout(dims.length), dims));
@@ -114,27 +116,26 @@ function contiguousParts(graph: Graph, { nodes }: Group, same: SameLayout): read
   if (nodes.length !== 1 || n?.op !== "Concat" || n.domain !== "") return undefined;
   const parts = n.inputs.map((v) => v!);
   if (new Set(parts).size !== parts.length) return undefined;
-  const axis = axisOf(n, staticDims(graph, n.outputs[0]!).length, 1);
-  return partsAlong(graph, { whole: n.outputs[0]!, axis, start: 0, parts, same });
+  return partsAlong(graph, { whole: n.outputs[0]!, axis: axisOf(graph, n, 1), start: 0, parts }, same);
 }
 /** The results of a lone slice or split with their byte offsets, if each is one range of what it is cut from. */
 function contiguousSlices(graph: Graph, { nodes }: Group, same: SameLayout): readonly Part[] | undefined {
   const cut = nodes.length === 1 ? cutOf(graph, nodes[0]!) : undefined;
-  return cut && partsAlong(graph, { ...cut, same });
+  return cut && partsAlong(graph, cut, same);
 }
 /** What a slice or a split cuts into ranges of one axis; absent for other nodes, and for steps and several axes. */
-export function cutOf(graph: Graph, n: Node): Omit<Cut, "same"> | undefined {
+export function cutOf(graph: Graph, n: Node): Cut | undefined {
   if (n.domain !== "" || (n.op !== "Slice" && n.op !== "Split")) return undefined;
   const whole = n.inputs[0]!;
   if (valueOf(graph, whole).constant || n.outputs.includes(undefined)) return undefined;
   const parts = n.outputs.map((v) => v!);
   const dims = staticDims(graph, whole);
-  if (n.op === "Split") return { whole, axis: axisOf(n, dims.length, 0), start: 0, parts };
+  if (n.op === "Split") return { whole, axis: axisOf(graph, n, 0), start: 0, parts };
   const range = sliceOf(graph, n, dims, staticDims(graph, parts[0]!));
   return range && { whole, ...range, parts };
 }
 /** Whether the parts begin and end with blocks of a layout of the whole. */
-export function keepsBlocksOf(graph: Graph, { whole, axis, start, parts }: Omit<Cut, "same">, layout: Layout): boolean {
+export function keepsBlocksOf(graph: Graph, { whole, axis, start, parts }: Cut, layout: Layout): boolean {
   const extent = staticDims(graph, whole)[axis]!;
   const outermost = layout.dims.find((d) => d.axis === axis);
   // Where the axis begins with its lesser digits, what follows in it does not follow in memory.
@@ -148,11 +149,6 @@ export function keepsBlocksOf(graph: Graph, { whole, axis, start, parts }: Omit<
     return begin % divisor === 0 && (first % divisor === 0 || first === extent);
   });
 }
-const axisOf = (n: Node, rank: number, absent: number): number => {
-  const attribute = n.attributes.get("axis");
-  const given = attribute?.kind === "int" ? Number(attribute.value) : absent;
-  return given < 0 ? given + rank : given;
-};
 /** The only axis along which a slice is shorter, and where it begins there; absent where it takes steps. */
 function sliceOf(graph: Graph, n: Node, dims: readonly number[], result: readonly number[]) {
   const integers = (name: string, i: number): readonly number[] | undefined => {
@@ -172,17 +168,17 @@ function sliceOf(graph: Graph, n: Node, dims: readonly number[], result: readonl
   return { axis, start: Math.max(0, given < 0 ? given + dims[axis]! : given) };
 }
 
-interface Cut {
+/** Parts of a value that follow one another along an axis. */
+export interface Cut {
   readonly whole: ValueId;
   readonly axis: number;
   /** Index of the first part's first element. */
   readonly start: number;
   readonly parts: readonly ValueId[];
-  readonly same: SameLayout;
 }
-/** Parts that follow one another along an axis, if each is one range of the whole's memory. */
-function partsAlong(graph: Graph, cut: Cut): readonly Part[] | undefined {
-  const { whole: id, axis, start, parts, same } = cut;
+/** The parts with their byte offsets, if each is one range of the whole's memory. */
+function partsAlong(graph: Graph, cut: Cut, same: SameLayout): readonly Part[] | undefined {
+  const { whole: id, axis, start, parts } = cut;
   const whole = valueOf(graph, id);
   const dims = staticDims(graph, id);
   const layout = whole.layout ?? plainLayout(dims.length);

@@ -6,12 +6,10 @@
 
 import { valueOf } from "../../ir/graph/build.ts";
 import type { FusedGraph, Group } from "../../ir/graph/graph.ts";
-import { type Layout, physicalShape, plainLayout } from "../../ir/graph/layout.ts";
-import { byteCount } from "../../ir/graph/tensor-value.ts";
 import type { ValueId } from "../../ir/support/ids.ts";
 import { invariant } from "../../ir/support/invariant.ts";
 import { describesInput } from "../../passes/graph/layout-views.ts";
-import { type InPlace, type PartPlace, placedWithin } from "../../passes/graph/parts-in-place.ts";
+import { bytesOf, type InPlace, type PartPlace, placedWithin } from "../../passes/graph/parts-in-place.ts";
 import { planArena } from "../../passes/lower/plan-arena.ts";
 import { packedBytes } from "./constants.ts";
 
@@ -137,12 +135,4 @@ function planIntermediates(
 }
 
 /** Bytes a value takes in memory in its layout. */
-export function storageBytes(fused: FusedGraph, id: ValueId): number {
-  const v = valueOf(fused.graph, id);
-  const dims = v.type!.dims.map((d) => {
-    invariant(typeof d === "number", `value ${v.name} has a symbolic dimension`);
-    return d;
-  });
-  const layout: Layout = v.layout ?? plainLayout(dims.length);
-  return byteCount(v.type!.dtype, physicalShape(layout, dims));
-}
+export const storageBytes = ({ graph }: FusedGraph, id: ValueId): number => bytesOf(graph, id);

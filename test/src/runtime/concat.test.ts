@@ -1,4 +1,4 @@
-/** Concatenations whose parts are written in place, and slices that are read in place: which ones, and that nothing else changes. */
+/** Concatenations written in place, and slices read in place: which ones, and that nothing else changes. */
 import { describe, expect, it } from "vitest";
 import { compileNetwork } from "../../../src/runtime/compile.ts";
 import type { Feeds } from "../../../src/runtime/executable.ts";
