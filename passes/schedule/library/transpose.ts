@@ -95,8 +95,9 @@ function cutWholeBlocks(s: Schedule, ref: BlockRef): void {
   const places = body.value.kind === "load" ? [...body.indices, ...body.value.indices] : [];
   const cut = places.some((e) => cutRemainder(s, ref, e)) || (body.value.kind === "select" && cutCondition(s, ref));
   if (!cut) return;
-  const outside = s.loops(ref).filter((l) => s.loops(copies(s).at(-1)!).some((o) => o.id === l.id));
-  for (const l of outside.toReversed()) s.fission(l, ref);
+  const [first, last] = copies(s) as [BlockRef, BlockRef];
+  const outside = s.loops(first).filter((l) => s.loops(last).some((o) => o.id === l.id));
+  for (const l of outside.toReversed()) s.fission(l, first);
 }
 /** Cuts the loop of an index that is the remainder of its variable after whole blocks. */
 function cutRemainder(s: Schedule, ref: BlockRef, index: Expr): boolean {
@@ -109,8 +110,11 @@ function cutRemainder(s: Schedule, ref: BlockRef, index: Expr): boolean {
 }
 /** Cuts the loop whose last iteration has lanes without a channel. */
 function cutCondition(s: Schedule, ref: BlockRef): boolean {
-  const loop = s.loops(ref).find((l) => s.probe("loopPartition", { loop: l }) === undefined);
-  return loop !== undefined && s.loopPartition(loop).length > 1;
+  const inTwo = (l: LoopRef): boolean =>
+    s.probe("loopPartition", { loop: l }) === undefined && s.fork().loopPartition(l).length === 2;
+  const loop = s.loops(ref).find(inTwo);
+  if (loop) s.loopPartition(loop);
+  return loop !== undefined;
 }
 const copies = (s: Schedule): BlockRef[] =>
   stagesOf(s.program).flatMap((t) => (t.kind === "elementwise" ? [s.block(t.block.name)] : []));

@@ -77,7 +77,7 @@ export interface Sharing {
 export function sharingOf(m: Machine, p: WinogradProducts, vectors: number, threads: number): Sharing {
   if (m.reads.interconnect === "mesh" && threads > 1) return meshSharing(m, p, vectors, threads);
   const rows = blockRows(m, p, vectors, threads);
-  return { rows, by: p.tileRows / rows >= 2 * threads ? "blocks" : "channels" };
+  return { rows, by: threads === 1 || p.tileRows / rows >= 2 * threads ? "blocks" : "channels" };
 }
 
 /** The part of later readings of weights that is waited for. */
