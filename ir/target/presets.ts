@@ -11,8 +11,7 @@ const caches = (l1Kib: number, l2Kib: number, l3Mib: number, lineBytes = 64): Ca
   l3Bytes: l3Mib * MiB,
   lineBytes,
 });
-/** Bytes a cycle; measured on Zen 4 and, of Intel's servers, on one with a mesh of Granite Rapids' size. */
-/** Measured on Zen 4 and on Granite Rapids (docs/decisions/0015); nothing reads a GPU's yet. */
+/** Bytes a cycle, measured on Zen 4 and on Granite Rapids (docs/decisions/0015); nothing reads a GPU's yet. */
 const ring: ReadRates = { l2: 32, l3: 26, memory: 8, interconnect: "ring" };
 const mesh: ReadRates = { l2: 45, l3: 8, memory: 4.5, interconnect: "mesh" };
 
