@@ -107,7 +107,7 @@ function meshSharing(m: Machine, p: WinogradProducts, vectors: number, threads: 
   const share = Math.ceil(channelTiles / threads) / channelTiles;
   const regions = tileRows / most;
   let best: Sharing = { rows: most, by: "channels" };
-  const exchange = inputs / 2 / exchangeRate + regions * regionCycles;
+  const exchange = (inputs * (1 - 1 / threads)) / exchangeRate + regions * regionCycles;
   let least = computing * share + waiting(weights * share, regions, most) + exchange;
   for (let rows = 1; rows <= most; rows++) {
     if (tileRows % rows !== 0 || tileRows / rows < threads) continue;
