@@ -6,7 +6,7 @@ export default defineConfig({
   resolve: { alias: [{ find: /^tilewright$/, replacement: fileURLToPath(new URL("src/index.ts", import.meta.url)) }] },
   test: {
     include: ["test/**/*.test.ts"],
-    setupFiles: ["test/running.setup.ts"],
+    setupFiles: ["test/running.setup.ts", "test/seed.setup.ts"],
     pool: "forks",
     maxWorkers: 2,
     testTimeout: 120_000,

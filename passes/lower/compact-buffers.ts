@@ -93,9 +93,20 @@ const usesInCall = (s: Stmt, id: BufferId): boolean =>
 /** Whether an iteration of `loop` (inside `loops`) may read what an earlier one wrote to a buffer. */
 export function carries(loop: For, id: BufferId, loops: readonly For[]): boolean {
   if (usesInCall(loop, id)) return true;
-  const outer = rangesOf([...loops, loop]);
+  const around = [...loops, loop];
+  const outer = rangesOf(around);
   const accesses = collectAccesses(loop.body, (x) => x === id);
-  return accesses.some((a, k) => a.kind === "load" && !isSetBefore(a, accesses.slice(0, k), loop, outer));
+  if (accesses.every((a, k) => a.kind !== "load" || isSetBefore(a, accesses.slice(0, k), loop, outer))) return false;
+  // What each iteration of a loop within sets for itself may leave gaps, which no box of all of them shows.
+  const inner = soleLoop(loop.body, id);
+  return !inner || carries(inner, id, around);
+}
+/** The loop that holds all accesses of a buffer within `s`, where there is one. */
+function soleLoop(s: Stmt, id: BufferId): For | undefined {
+  if (s.kind === "for") return s;
+  const [first, ...others] =
+    s.kind === "seq" || s.kind === "allocate" ? childStmts(s).filter((c) => touches(c, id)) : [];
+  return first && others.length === 0 ? soleLoop(first, id) : undefined;
 }
 function isSetBefore(read: Access, before: readonly Access[], loop: For, outer: Ranges): boolean {
   const { block } = read;

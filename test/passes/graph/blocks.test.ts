@@ -110,6 +110,8 @@ const cases: readonly (Block & { readonly threads: number; readonly kernels: rea
   { size: [32, 9], channels: 2, wide: 21, kernel: 1, outputs: 8, threads: 2, kernels: [3] },
   { size: [48, 9], channels: 3, wide: 21, activation: "HardSwish", residual: true, threads: 3, kernels: [3] },
   { batch: 2, size: [64, 7], channels: 2, wide: 24, stride: 2, outputs: 5, threads: 2, kernels: [3] },
+  // Rows that no window reaches are gaps in what a piece of the rows needs.
+  { size: [48, 12], channels: 1, wide: 11, kernel: 1, stride: 2, padding: "none", threads: 1, kernels: [2] },
   // Rows computed twice would cost more than they save.
   { size: [32, 8], channels: 28, wide: 30, residual: true, threads: 2, kernels: [1, 2] },
   { size: [48, 7], channels: 3, wide: 3, expands: false, outputs: 5, threads: 3, kernels: [2] },
