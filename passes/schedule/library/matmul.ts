@@ -1,7 +1,7 @@
 /**
  * Register-blocked matrix product: `points` rows × `vectors` vectors of columns accumulate in registers over the whole
  * depth; the right-hand side is packed in panels of one tile's columns. Loop order: (batch →) column tile → (matrices that share
- * the right-hand side →) row tile → depth.
+ * the right-hand side →) row tile → depth; the column tiles within the row tiles where that pays (`orderOfTiles`).
  */
 import { constantValue } from "../../../ir/expr/build.ts";
 import type { Buffer } from "../../../ir/expr/expr.ts";
@@ -25,7 +25,7 @@ import {
 } from "./plan.ts";
 import type { Recipe, RecipeContext } from "./recipe.ts";
 import { ownLoops } from "./reduction.ts";
-import { isParam, stagesOf } from "./structure.ts";
+import { isConstant, isParam, stagesOf } from "./structure.ts";
 
 export const scheduleMatmul: Recipe = { name: "matmul", applies, schedule };
 
@@ -63,15 +63,16 @@ function schedule(s: Schedule, { machine, threads }: RecipeContext): void {
   const [columnBlock, lane] = splitColumns(s, inTile, lanes);
   const rowTiles = [...batch.slice(0, alike ? -1 : undefined), ...rows.tiles];
   const count = rows.tiles.reduce((product, l) => product * s.extent(l)!, 1);
-  // Panels stay in the second cache while all rows pass.
-  const order = tile.panels ? "points" : orderOfTiles(machine, problem, count, threads);
+  const order = orderOfTiles(machine, { ...problem, packed: tile.panels !== undefined }, count, threads);
   const below = order === "lanes" ? rowTiles.length : shared ? 0 : batch.length;
   const outer = [...rowTiles.slice(0, below), columnTile, ...rowTiles.slice(below)];
   s.reorder(...outer, ...rows.points, columnBlock, lane);
   const wanted = accumulatorsOf(machine, tile.points * tile.vectors, problem.depth);
   const { block } = accumulateAt(s, matmul, outer.at(-1)!, wanted);
   const steps = scheduleAccumulation(s, block, outer.length);
-  if (steps && tile.panels) prefetchPanels(s, block, tile.panels, { steps: [steps], panels: columnTile, machine });
+  // Weights are read from afar at first; what a kernel has just packed is in the second cache, where it stays in this order.
+  const packed = tile.panels && (order === "points" || isConstant(s.func, tile.panels.id)) ? tile.panels : undefined;
+  if (steps && packed) prefetchPanels(s, block, packed, { steps: [steps], panels: columnTile, machine });
   s.vectorize(lane);
   s.unroll(columnBlock);
   for (const l of rows.points.toReversed()) s.unroll(l);

@@ -131,7 +131,7 @@ export function tileCost(m: Machine, problem: TileProblem, tile: RegisterTile): 
   const step = later + (first - later) / along;
   if (problem.columns) {
     const masked = rest === 0 && vectors > 1 ? alike * extent * maskedStore(m, problem.columns) : 0;
-    return tiles * (problem.depth * step + storesOfRows(tile)) + cutOff + masked;
+    return tiles * (problem.depth * step + storesOfRows(m, tile, problem)) + cutOff + masked;
   }
   const oneStream = m.reads.interconnect === "ring" && problem.depth <= 16 && problem.outputBytes > m.l2Bytes;
   const thin = oneStream && vectors > 1 ? 2 : 1;
@@ -151,10 +151,14 @@ function maskedStore(m: Machine, columns: number): number {
 const storesBeside = 16;
 /**
  * Cycles that a tile takes longer than its sums where vectors of a row lie side by side: its stores hardly count as long as
- * they fit into the queue, and every row begins within a line of the cache (measured on Zen 4, depths of 1 to 40).
+ * they fit into the queue, and every row begins within a line of the cache (measured on Zen 4, depths of 1 to 40). Servers
+ * with a mesh store results beyond the first cache faster line after line, where sums are too short to be done meanwhile
+ * (measured on Granite Rapids, depths of 1 to 8).
  */
-function storesOfRows({ points, vectors }: RegisterTile): number {
+function storesOfRows(m: Machine, { points, vectors }: RegisterTile, { depth, outputBytes }: TileProblem): number {
   const stores = points * vectors;
+  const waits = m.reads.interconnect === "mesh" && depth <= 4 && outputBytes > m.l1Bytes;
+  if (waits) return stores * (points === 1 ? 4.3 : 7.2);
   return 0.7 * stores + 0.5 * points + 3 * Math.max(0, stores - storesBeside);
 }
 
@@ -194,17 +198,26 @@ export interface ProductExtents {
   readonly depth: number;
 }
 /**
- * Whether the tiles of a row of them come one after the other ("lanes"), or those of a column ("points"). Where the right-hand
- * side stays in the first cache, results are written in the order in which they lie, if there are rows for all threads.
+ * Whether the tiles of a row of them come one after the other ("lanes"), or those of a column ("points"), if there are rows
+ * for all threads. In rows, results are written in the order in which they lie, but all of the right-hand side is read for
+ * each row of tiles: it has to stay in the first cache, or, packed, in the second one where the results do not.
  */
 export function orderOfTiles(
   m: Machine,
-  { columns, depth }: ProductExtents,
+  { rows, columns, depth, alike = 1, packed = false }: ProductExtents & Packed,
   rowTiles: number,
   threads: number,
 ): "lanes" | "points" {
-  const stays = 4 * depth * columns <= m.l1Bytes / 2;
+  const right = 4 * depth * columns;
+  const leaves = 4 * alike * rows * columns > m.l2Bytes;
+  const stays = packed ? leaves && right <= m.l2Bytes / 2 : right <= m.l1Bytes / 2;
   return stays && (threads === 1 || rowTiles >= 4 * threads) ? "lanes" : "points";
+}
+interface Packed {
+  /** Matrices that share the right-hand side. */
+  readonly alike?: number;
+  /** Whether the right-hand side lies in panels of one tile's columns. */
+  readonly packed?: boolean;
 }
 
 /** The best number of points when the vectors of a tile are given (weights are packed for them). */

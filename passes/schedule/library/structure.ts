@@ -33,6 +33,9 @@ function kindOf(b: Block): StageKind {
 
 /** Whether a buffer is a parameter of the function. */
 export const isParam = (f: PrimFunc, b: BufferId): boolean => f.params.some((p) => p.buffer.id === b);
+/** Whether a buffer holds weights. */
+export const isConstant = (f: PrimFunc, b: BufferId): boolean =>
+  f.params.some((p) => p.buffer.id === b && p.role === "constant");
 
 /** The innermost loop that drives iteration variable `axis` of a block, among the loops around it. */
 export function loopOfAxis(program: Program, block: Block, axis: number): For | undefined {

@@ -43,3 +43,19 @@ test("tiles of a row follow each other while the right-hand side stays in the fi
   // Too few tiles of rows for the threads.
   expect(orderOfTiles(machine, product, 7, 2)).toBe("points");
 });
+test("panels that stay in the second cache pass for each row of tiles where the results leave it", () => {
+  const product = { rows: 1024, columns: 1024, depth: 128, packed: true };
+  expect(orderOfTiles(machine, product, 100, 1)).toBe("lanes");
+  expect(orderOfTiles(machine, { ...product, depth: 129 }, 100, 1)).toBe("points");
+  // Results that stay there as well are as near in any order; matrices alike are more rows.
+  const small = { ...product, rows: 256 };
+  expect(orderOfTiles(machine, small, 100, 1)).toBe("points");
+  expect(orderOfTiles(machine, { ...small, alike: 5 }, 100, 1)).toBe("lanes");
+});
+test("a mesh stores short sums line after line", () => {
+  const mesh = { ...machine, fmaPerCycle: 2, reads: { ...machine.reads, interconnect: "mesh" as const } };
+  const product = { vectorBlocks: 32, ragged: true, extent: 480, outputBytes: 4 * 480 * 501, columns: 501 };
+  expect(chooseRegisterTile(mesh, { ...product, depth: 3 }).points).toBe(1);
+  expect(chooseRegisterTile(mesh, { ...product, depth: 6 }).points).toBeGreaterThan(1);
+  expect(chooseRegisterTile(mesh, { ...product, depth: 3, outputBytes: 1 << 14 }).points).toBeGreaterThan(1);
+});
