@@ -51,7 +51,10 @@ export interface HostCpu {
 export interface AllocOptions {
   /** Power of two; 64 if absent. Every allocation starts at a page anyway. */
   readonly alignment?: number;
-  /** Asks for transparent huge pages; true from 4 MiB on if absent. */
+  /**
+   * Whether to ask for transparent huge pages, however long they take. If absent, from 4 MiB on: as far as they are at hand,
+   * the rest at first in small pages, of which huge ones are made in the background.
+   */
   readonly hugePages?: boolean;
   /** Touches every page now instead of at first use. */
   readonly populate?: boolean;

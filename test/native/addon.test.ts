@@ -208,6 +208,16 @@ describe("memory", () => {
     const huge = allocAligned(5 << 20, { hugePages: true, populate: true });
     expect(addressOf(huge) % BigInt(2 << 20)).toBe(0n);
     freeAligned(huge);
+    // Large ones have huge pages as far as these are at hand, and may be freed while others are being made.
+    for (const waitMs of [0, 300, 600]) {
+      const large = allocAligned((9 << 20) + 5);
+      expect(addressOf(large) % BigInt(2 << 20)).toBe(0n);
+      expect(Buffer.from(large).equals(Buffer.alloc(large.byteLength))).toBe(true);
+      new Uint8Array(large).fill(7);
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, waitMs);
+      expect(Buffer.from(large).equals(Buffer.alloc(large.byteLength, 7))).toBe(true);
+      freeAligned(large);
+    }
     expect(allocAligned(0).byteLength).toBe(0);
     expect(messageOf(() => allocAligned(-1)).code).toBe("native/argument");
     expect(messageOf(() => allocAligned(64, { alignment: 3 })).message).toMatch(/power of two/);

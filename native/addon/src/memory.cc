@@ -1,8 +1,12 @@
 // Aligned, zeroed buffers outside of V8's heap, and the addresses of views.
 #include "addon.h"
 
+#include <chrono>
+#include <condition_variable>
+#include <memory>
 #include <mutex>
 #include <sys/mman.h>
+#include <thread>
 #include <unistd.h>
 
 namespace tw {
@@ -10,15 +14,63 @@ namespace tw {
 namespace {
 
 constexpr size_t kHugePage = size_t{2} << 20;
+// Since Linux 6.1; the headers may be older.
+constexpr int kCollapse = 25;
+// A huge page that is at hand takes 0.1 to 0.6 ms, most of it for zeroing; one that the kernel compacts memory for, or
+// that the host of a virtual machine has yet to back, takes 4 ms.
+constexpr std::chrono::microseconds kAtHand{1000};
+// Beyond this, memory that may never be used whole is left to its first use.
+constexpr size_t kMostTouched = size_t{1} << 30;
+// From loading a network until its first results are out, for which nothing is to be in the way.
+constexpr std::chrono::milliseconds kUntilCollapse{250};
 
 size_t roundUp(size_t n, size_t unit) { return (n + unit - 1) / unit * unit; }
+
+// Makes huge pages of small ones, later and beside everything else.
+class Collapser {
+public:
+  Collapser(char *bytes, size_t length) : thread_([=, this] { run(bytes, length); }) {}
+
+  ~Collapser() {
+    {
+      std::lock_guard<std::mutex> guard(mutex_);
+      stopped_ = true;
+    }
+    wake_.notify_one();
+    thread_.join();
+  }
+
+private:
+  void run(char *bytes, size_t length) {
+    auto until = std::chrono::steady_clock::now() + kUntilCollapse;
+    for (size_t done = 0; done + kHugePage <= length; done += kHugePage) {
+      {
+        std::unique_lock<std::mutex> lock(mutex_);
+        if (wake_.wait_until(lock, until, [this] { return stopped_; })) return;
+      }
+      until = {};
+      if (madvise(bytes + done, kHugePage, kCollapse) != 0 && errno == EINVAL) return; // the kernel knows no such advice
+    }
+  }
+
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  bool stopped_ = false;
+  std::thread thread_; // last: it uses the others
+};
 
 // An aligned allocation that an ArrayBuffer shows. It is unmapped by freeAligned or by the finalizer,
 // whichever comes first; the record itself always goes with the finalizer.
 struct Allocation {
   void *bytes;
   size_t mapped;
-  bool freed;
+  bool freed = false;
+  std::unique_ptr<Collapser> collapser = nullptr;
+
+  void unmap() {
+    collapser.reset();
+    munmap(bytes, mapped);
+  }
 };
 
 // Allocations alive, of the whole process: finalizers may run after an environment's own state is gone.
@@ -49,7 +101,7 @@ public:
       total_ -= allocation->mapped;
     }
     allocation->freed = true;
-    munmap(allocation->bytes, allocation->mapped);
+    allocation->unmap();
     int64_t ignored;
     napi_adjust_external_memory(env, -static_cast<int64_t>(allocation->mapped), &ignored);
   }
@@ -71,10 +123,33 @@ void finalize(napi_env env, void *, void *hint) {
   delete allocation;
 }
 
-// Pages straight from the kernel: zeroed without touching them, and given back when freed.
-Allocation *map(size_t length, size_t alignment, bool hugePages, bool populate) {
+enum class Pages { small, ready, huge };
+
+void touch(char *bytes, size_t length, size_t step) {
+  volatile char *cursor = bytes;
+  for (size_t i = 0; i < length; i += step) cursor[i] = 0;
+}
+
+// Touches huge pages as long as they are at hand, then small ones; gives the bytes before the small ones.
+size_t touchReady(char *bytes, size_t length, size_t page) {
+  using Clock = std::chrono::steady_clock;
+  const size_t whole = length / kHugePage * kHugePage;
+  size_t huge = 0;
+  for (auto took = Clock::duration{}; huge < whole && took < kAtHand; huge += kHugePage) {
+    const auto start = Clock::now();
+    touch(bytes + huge, kHugePage, page);
+    took = Clock::now() - start;
+  }
+  madvise(bytes + huge, length - huge, MADV_NOHUGEPAGE);
+  touch(bytes + huge, length - huge, page);
+  madvise(bytes + huge, length - huge, MADV_HUGEPAGE);
+  return huge;
+}
+
+// Pages straight from the kernel: zeroed, and given back when freed.
+Allocation *map(size_t length, size_t alignment, Pages pages, bool populate) {
   const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-  const size_t unit = hugePages ? kHugePage : page;
+  const size_t unit = pages == Pages::small ? page : kHugePage;
   if (alignment < unit) alignment = unit;
   if (length > SIZE_MAX / 2) throw std::bad_alloc();
   const size_t usable = roundUp(length ? length : 1, page);
@@ -87,13 +162,15 @@ Allocation *map(size_t length, size_t alignment, bool hugePages, bool populate) 
   if (aligned > first) munmap(start, aligned - first);
   if (aligned + usable < first + usable + slack)
     munmap(reinterpret_cast<void *>(aligned + usable), first + slack - aligned);
-  void *bytes = reinterpret_cast<void *>(aligned);
-  if (hugePages) madvise(bytes, usable, MADV_HUGEPAGE);
-  if (populate) {
-    volatile char *cursor = static_cast<char *>(bytes);
-    for (size_t i = 0; i < usable; i += page) cursor[i] = 0;
-  }
-  return new Allocation{bytes, usable, false};
+  char *bytes = reinterpret_cast<char *>(aligned);
+  auto allocation = std::make_unique<Allocation>(Allocation{bytes, usable});
+  if (pages != Pages::small) madvise(bytes, usable, MADV_HUGEPAGE);
+  if (pages == Pages::ready && usable <= kMostTouched) {
+    const size_t huge = touchReady(bytes, usable, page);
+    if (usable - huge >= kHugePage) allocation->collapser = std::make_unique<Collapser>(bytes + huge, usable - huge);
+  } else if (populate)
+    touch(bytes, usable, page);
+  return allocation.release();
 }
 
 napi_value allocAligned(Args &args) {
@@ -104,13 +181,14 @@ napi_value allocAligned(Args &args) {
   const size_t alignment = static_cast<size_t>(options.number("alignment", 64));
   if (alignment == 0 || (alignment & (alignment - 1)) || alignment > (size_t{1} << 30))
     throw Failure("native/argument", "alignment must be a power of two, at most 1 GiB");
-  const bool hugePages = options.flag("hugePages", length >= 2 * kHugePage);
-  Allocation *allocation = map(length, alignment, hugePages, options.flag("populate", false));
+  const Pages asked = options.flag("hugePages", false) ? Pages::huge : Pages::small;
+  const Pages pages = options.has("hugePages") ? asked : length >= 2 * kHugePage ? Pages::ready : Pages::small;
+  Allocation *allocation = map(length, alignment, pages, options.flag("populate", false));
   napi_value buffer;
   const napi_status status =
       napi_create_external_arraybuffer(args.env, allocation->bytes, length, finalize, allocation, &buffer);
   if (status != napi_ok) {
-    munmap(allocation->bytes, allocation->mapped);
+    allocation->unmap();
     delete allocation;
     check(args.env, status);
   }

@@ -108,6 +108,11 @@ bool Options::get(const char *name, napi_value *out) const {
   return type != napi_undefined && type != napi_null;
 }
 
+bool Options::has(const char *name) const {
+  napi_value value;
+  return get(name, &value);
+}
+
 static Failure wrongOption(const char *name, const char *expected) {
   return Failure("native/argument", std::string("option ") + name + " must be " + expected);
 }

@@ -60,6 +60,7 @@ public:
 class Options {
 public:
   Options(const Args &args, size_t i);
+  bool has(const char *name) const;
   std::string string(const char *name, const char *fallback) const;
   double number(const char *name, double fallback) const;
   bool flag(const char *name, bool fallback) const;
