@@ -20,6 +20,7 @@ import { recognizeActivations } from "../../passes/graph/recognize-activations.t
 import { dropDead } from "../../passes/graph/rewriting.ts";
 import { scaleWeights } from "../../passes/graph/scale-weights.ts";
 import { selectWinograd } from "../../passes/graph/select-winograd.ts";
+import { giveFrames } from "../../passes/graph/three-dimensional.ts";
 import { replaceTransposedConvolutions } from "../../passes/graph/transposed-convolutions.ts";
 import type { Machine } from "../../passes/schedule/library/plan.ts";
 import { inferGraph } from "../operators/infer.ts";
@@ -56,6 +57,9 @@ function graphPipeline(options: PrepareOptions): Pipeline<"graph", "graph"> {
     "Turns transposed convolutions into convolutions.",
     replaceTransposedConvolutions,
   );
+  const frames = typed("three-dimensional", "Gives three-dimensional convolutions batches of frames.", (g) =>
+    giveFrames(g, patternOf),
+  );
   const scales = typed("fold-scales", "Folds batch norms and scales into convolutions.", foldScalesIntoConvolutions);
   const activations = typed(
     "recognize-activations",
@@ -71,8 +75,8 @@ function graphPipeline(options: PrepareOptions): Pipeline<"graph", "graph"> {
     typed("common-subexpressions", "Computes equal values once.", eliminateCommonSubexpressions),
     typed("fold-pads", "Folds padding into the convolution that reads it.", foldPadsIntoConvolutions),
     typed("one-dimensional", "Gives one-dimensional convolutions maps of one row.", (g) => giveRows(g, patternOf)),
-    // The first two change how results are rounded; the last multiplies infinities by zero.
-    ...(options.math === "strict" ? [] : [scales, activations, phases]),
+    // The first three change how results are rounded; the last multiplies infinities by zero.
+    ...(options.math === "strict" ? [] : [frames, scales, activations, phases]),
   ]);
 }
 
