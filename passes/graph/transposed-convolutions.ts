@@ -2,7 +2,8 @@
  * Replaces transposed convolutions by convolutions. With stride s, output s·q + r takes only the taps k ≡ r + pad (mod s),
  * at inputs q + (r + pad − k) / s: each of the s² phases r is a small convolution of stride 1. All phases together are one
  * convolution with s² times the channels, whose pixels DepthToSpace then interleaves (Shi et al., arXiv:1609.07009).
- * Taps that a phase lacks are zeros, and zero times infinity is no zero, so it does not run under strict math.
+ * Taps that a phase lacks are zeros; where these are too many, phases stay convolutions of their own. Zero times infinity is
+ * no zero, so it does not run under strict math.
  */
 import { attributesOf, GraphBuilder, staticDims, valueOf } from "../../ir/graph/build.ts";
 import type { Graph, Node } from "../../ir/graph/graph.ts";
@@ -26,7 +27,19 @@ interface Transposed {
   readonly stride: number;
   readonly rows: Axis;
   readonly columns: Axis;
+  /** Every phase along each axis, where phases are convolutions of their own. */
+  readonly apart?: readonly [readonly Phase[], readonly Phase[]];
 }
+/** One phase along one axis: its taps of the transposed kernel, in the order of the inputs they take, and its padding. */
+interface Phase {
+  readonly taps: readonly number[];
+  readonly before: number;
+  readonly after: number;
+}
+/** Products that one convolution of all phases may take for each one of theirs. */
+const mostProducts = 1.5;
+/** Results of phases lie in one map without being copied if their channels fill whole vectors. */
+const vectorChannels = 16;
 
 export function replaceTransposedConvolutions(graph: Graph): Graph {
   const shapes = graph.nodes.map((n) => transposedShape(graph, n));
@@ -68,7 +81,29 @@ function transposedShape(graph: Graph, n: Node): Transposed | undefined {
   const [rows, columns] = [axis(2), axis(3)];
   // A crop beyond the first or last window would need a negative padding.
   const fits = [rows, columns].every((a) => a.lowest <= 0 && a.padAfter >= 0);
-  return fits ? { stride, rows, columns } : undefined;
+  if (!fits) return undefined;
+  const shape = { stride, rows, columns };
+  const apart = output[1]! % vectorChannels === 0 ? phasesApart(shape, input) : undefined;
+  return { ...shape, ...(apart ? { apart } : {}) };
+}
+function phasesApart({ stride, rows, columns }: Transposed, input: readonly number[]): Transposed["apart"] {
+  const phases = [rows, columns].map((axis, i) => phasesOf(axis, stride, input[i + 2]!)) as [Phase[], Phase[]];
+  const products = phases.map((of) => of.reduce((sum, p) => sum + p.taps.length, 0)) as [number, number];
+  const together = stride ** 2 * rows.taps * columns.taps;
+  const each = phases.flat().every((p) => p.taps.length > 0 && p.before >= 0 && p.after >= 0);
+  return each && together >= mostProducts * products[0] * products[1] ? phases : undefined;
+}
+function phasesOf(axis: Axis, stride: number, input: number): Phase[] {
+  return Array.from({ length: stride }, (_, r) => {
+    const taps = Array.from({ length: axis.taps }, (_, u) => tapOf(axis, r, u, stride));
+    const first = taps.findIndex((k) => k !== undefined);
+    const last = taps.findLastIndex((k) => k !== undefined);
+    return {
+      taps: taps.filter((k) => k !== undefined),
+      before: -(axis.lowest + first),
+      after: axis.extent - input + axis.lowest + last,
+    };
+  });
 }
 function phaseAxis(a: { input: number; output: number; kernel: number; pad: number }, stride: number): Axis {
   const { input, output, kernel, pad } = a;
@@ -88,21 +123,32 @@ class Rewriter {
 
   /** Convolution of all phases, their interleaving, and a crop where the output is no multiple of the stride. */
   replace(n: Node, shape: Transposed): void {
-    const { stride, rows, columns } = shape;
+    const { stride, rows, columns, apart } = shape;
     const [x, w, b] = n.inputs;
     const [batch, outputs, height, width] = staticDims(this.#graph, n.outputs[0]!) as [number, number, number, number];
-    const bias = b === undefined ? [] : [this.#phaseBias(b, stride)];
     const whole = [batch, outputs, stride * rows.extent, stride * columns.extent];
     const cropped = whole[2] !== height || whole[3] !== width;
     const done = n.outputs[0]!;
     const phases = stride > 1 ? this.#value(n, [batch, outputs * stride ** 2, rows.extent, columns.extent]) : done;
-    const pads = [-rows.lowest, -columns.lowest, rows.padAfter, columns.padAfter];
-    const kernel = [rows.taps, columns.taps];
-    const convolution = { kernel_shape: kernel, pads, strides: [1, 1], dilations: [1, 1], group: 1 };
-    this.#add(n, "Conv", [x!, this.#phaseWeights(w!, shape), ...bias], phases, convolution);
+    if (apart) {
+      const parts = apart[0].flatMap((row) =>
+        apart[1].map((column) => {
+          const part = this.#value(n, [batch, outputs, rows.extent, columns.extent]);
+          const pads = [row.before, column.before, row.after, column.after];
+          const bias = b === undefined ? [] : [b];
+          this.#convolve(n, [x!, this.#weightsOfPhase(w!, row, column), ...bias], part, pads);
+          return part;
+        }),
+      );
+      this.#add(n, "Concat", parts, phases, { axis: 1 });
+    } else {
+      const pads = [-rows.lowest, -columns.lowest, rows.padAfter, columns.padAfter];
+      const bias = b === undefined ? [] : [this.#phaseBias(b, stride)];
+      this.#convolve(n, [x!, this.#phaseWeights(w!, shape), ...bias], phases, pads);
+    }
     if (stride === 1) return;
     const full = cropped ? this.#value(n, whole) : done;
-    this.#add(n, "DepthToSpace", [phases], full, { blocksize: stride, mode: "CRD" });
+    this.#add(n, "DepthToSpace", [phases], full, { blocksize: stride, mode: apart ? "DCR" : "CRD" });
     if (!cropped) return;
     const bounds = [
       [0, 0],
@@ -112,6 +158,24 @@ class Rewriter {
     this.#add(n, "Slice", [full, ...bounds], done, {});
   }
 
+  #convolve(n: Node, inputs: readonly ValueId[], output: ValueId, pads: readonly number[]): void {
+    const kernel = this.builder.values.get(inputs[1]!)!.constant!.dims.slice(2);
+    const attributes = { kernel_shape: kernel, pads, strides: [1, 1], dilations: [1, 1], group: 1 };
+    this.#add(n, "Conv", inputs, output, attributes);
+  }
+  /** From [ic, oc, kh, kw] to [oc, ic, taps of the row, taps of the column]. */
+  #weightsOfPhase(id: ValueId, row: Phase, column: Phase): ValueId {
+    const { name, constant } = valueOf(this.#graph, id);
+    const [inputs, outputs, height, width] = constant!.dims as [number, number, number, number];
+    const packed = tensorValue("float32", [outputs, inputs, row.taps.length, column.taps.length]);
+    let at = 0;
+    for (let oc = 0; oc < outputs; oc++)
+      for (let ic = 0; ic < inputs; ic++)
+        for (const kh of row.taps)
+          for (const kw of column.taps)
+            packed.data[at++] = constant!.data[((ic * outputs + oc) * height + kh) * width + kw]!;
+    return this.builder.constant(`${name}_phase`, packed);
+  }
   /** From [ic, oc, kh, kw] to [oc · s², ic, taps, taps], the phases of a channel side by side. */
   #phaseWeights(id: ValueId, { stride, rows, columns }: Transposed): ValueId {
     const { name, constant } = valueOf(this.#graph, id);

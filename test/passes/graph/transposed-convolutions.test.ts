@@ -11,12 +11,12 @@ interface Case {
   readonly kernel: readonly [number, number];
   readonly attributes: AttributeRecord;
 }
-/** 3 to 2 channels with a bias. */
-function network({ input, kernel, attributes }: Case, group = 1): Graph {
+/** 3 to 2 channels, or more, with a bias. */
+function network({ input, kernel, attributes }: Case, group = 1, channels = 2): Graph {
   const b = new GraphBuilder();
   const x = b.value("x", { dtype: "float32", dims: [2, 3 * group, ...input] });
-  const w = b.constant("w", wave([3 * group, 2, ...kernel], 0.7));
-  const bias = b.constant("bias", wave([2 * group], 0.9));
+  const w = b.constant("w", wave([3 * group, channels, ...kernel], 0.7));
+  const bias = b.constant("bias", wave([channels * group], 0.9));
   const [y] = b.node("ConvTranspose", [x, w, bias], { attributes: { ...attributes, group }, outputs: ["y"] });
   return inferGraph(b.finish({ name: "t", inputs: [x], outputs: [y!] }));
 }
@@ -57,6 +57,33 @@ describe("replaceTransposedConvolutions", () => {
     const [before, after] = [graph, replaced].map((g) => interpretGraph(g, { x }).y!.data as Float32Array);
     expect(after!.length).toBe(before!.length);
     before!.forEach((v, i) => void expect(after![i]).toBeCloseTo(v, 5));
+  });
+
+  it.each<[string, Case, string[]]>([
+    ["kernel 4", { input: [4, 3], kernel: [4, 4], attributes: { strides: [2, 2], pads: [1, 1, 1, 1] } }, []],
+    [
+      "kernel 3, even outputs",
+      { input: [4, 5], kernel: [3, 3], attributes: { strides: [2, 2], pads: [1, 1, 1, 1], output_padding: [1, 1] } },
+      [],
+    ],
+    ["kernel 3, odd outputs", { input: [4, 5], kernel: [3, 3], attributes: { strides: [2, 2] } }, ["Slice"]],
+    [
+      "kernels 4 and 6 with uneven padding",
+      { input: [3, 5], kernel: [4, 6], attributes: { strides: [2, 2], pads: [1, 2, 0, 1] } },
+      ["Slice"],
+    ],
+  ])("computes phases apart where one convolution would multiply by many zeros: %s", (_, c, crop) => {
+    const graph = network(c, 1, 16);
+    const replaced = replaceTransposedConvolutions(graph);
+    expect(opsOf(replaced)).toEqual(["Conv", "Conv", "Conv", "Conv", "Concat", "DepthToSpace", ...crop]);
+    const x = wave([2, 3, ...c.input], 0.3);
+    const [before, after] = [graph, replaced].map((g) => interpretGraph(inferGraph(g), { x }).y!.data as Float32Array);
+    expect(after!.length).toBe(before!.length);
+    before!.forEach((v, i) => void expect(after![i]).toBeCloseTo(v, 5));
+    // 5 taps make 36 products of 25, and 17 channels no whole vectors.
+    const five = network({ ...c, kernel: [5, 5] }, 1, 16);
+    expect(opsOf(replaceTransposedConvolutions(five)).slice(0, 2)).toEqual(["Conv", "DepthToSpace"]);
+    expect(opsOf(replaceTransposedConvolutions(network(c, 1, 17))).slice(0, 2)).toEqual(["Conv", "DepthToSpace"]);
   });
 
   it("is one convolution where the stride is 1", () => {
