@@ -16,7 +16,7 @@ import { dropDead } from "./rewriting.ts";
 const firstOpset = 13;
 
 export function giveFrames(graph: Graph, patternOf: PatternOf): Graph {
-  if (!graph.nodes.some((n) => convolutionOf(graph, n))) return graph;
+  if (!graph.nodes.some((n) => convolutionOf(graph, n) ?? transposedOf(graph, n))) return graph;
   const rewriter = new Rewriter(graph, patternOf);
   for (const n of graph.nodes) rewriter.visit(n);
   const { builder } = rewriter;
@@ -32,14 +32,34 @@ interface Window {
 }
 interface Convolution extends Window {
   readonly weights: TensorValue;
+  readonly groups: number;
 }
-/** A float32 convolution of [n, c, d, h, w] in one group with constant weights. */
+/** A float32 convolution of [n, c, d, h, w] with constant weights, several channels a group. */
 function convolutionOf(graph: Graph, n: Node): Convolution | undefined {
-  const window = n.op === "Conv" ? windowOf(graph, n) : undefined;
-  const weights = window && valueOf(graph, n.inputs[1]!).constant;
+  if (n.op !== "Conv" || n.domain !== "") return undefined;
+  const weights = valueOf(graph, n.inputs[1]!).constant;
+  const window = weights?.type === "float32" ? windowOf(graph, n, weights.dims.slice(2)) : undefined;
   const group = n.attributes.get("group");
-  if (weights?.type !== "float32" || (group?.kind === "int" && Number(group.value) !== 1)) return undefined;
-  return { ...window!, weights, kernel: weights.dims.slice(2) };
+  const groups = group?.kind === "int" ? Number(group.value) : 1;
+  return window && (groups === 1 || weights!.dims[1]! > 1) ? { ...window, weights: weights!, groups } : undefined;
+}
+/**
+ * The weights of a float32 ConvTranspose of [n, c, d, h, w] in one group, each of whose frames makes frames of its own: its
+ * kernel is as long as its stride.
+ */
+function transposedOf(graph: Graph, n: Node): TensorValue | undefined {
+  if (n.op !== "ConvTranspose" || n.domain !== "" || n.attributes.has("output_shape")) return undefined;
+  const weights = valueOf(graph, n.inputs[1]!).constant;
+  const window = weights?.type === "float32" ? windowOf(graph, n, weights.dims.slice(2)) : undefined;
+  const [, , bias] = n.inputs;
+  if (!window || n.attributes.has("auto_pad") || (bias !== undefined && !valueOf(graph, bias).constant))
+    return undefined;
+  const group = n.attributes.get("group");
+  const [input, output] = [n.inputs[0]!, n.outputs[0]!].map((v) => staticDims(graph, v)[2]!) as [number, number];
+  const { kernel, strides, dilations, pads } = window;
+  const own = kernel[0] === strides[0] && dilations[0] === 1 && pads[0] === 0 && pads[3] === 0;
+  const whole = (group?.kind !== "int" || Number(group.value) === 1) && output === input * strides[0]!;
+  return own && whole ? weights : undefined;
 }
 /** A pool of the greatest elements, without where they were. */
 function poolOf(graph: Graph, n: Node): Window | undefined {
@@ -48,22 +68,25 @@ function poolOf(graph: Graph, n: Node): Window | undefined {
   const ceil = n.attributes.get("ceil_mode");
   return ceil?.kind === "int" && Number(ceil.value) !== 0 ? undefined : window;
 }
-function windowOf(graph: Graph, n: Node): Window | undefined {
+function windowOf(graph: Graph, n: Node, kernel = ints(n, "kernel_shape", [1, 1, 1])): Window | undefined {
+  const [input, output] = [n.inputs[0]!, n.outputs[0]!].map((v) => staticDims(graph, v));
+  if (n.domain !== "" || output!.length !== 5 || output!.includes(0)) return undefined;
+  const [strides, dilations] = [ints(n, "strides", [1, 1, 1]), ints(n, "dilations", [1, 1, 1])];
   const mode = n.attributes.get("auto_pad");
-  const padded = mode?.kind === "string" && mode.value !== "NOTSET";
-  if (n.domain !== "" || padded || staticDims(graph, n.outputs[0]!).length !== 5) return undefined;
-  if (staticDims(graph, n.outputs[0]!).includes(0)) return undefined;
-  const ints = (name: string, otherwise: number[]): readonly number[] => {
-    const a = n.attributes.get(name);
-    return a?.kind === "ints" ? a.value.map(Number) : otherwise;
-  };
-  const each = [1, 1, 1];
-  return {
-    kernel: ints("kernel_shape", each),
-    strides: ints("strides", each),
-    dilations: ints("dilations", each),
-    pads: ints("pads", [0, 0, 0, 0, 0, 0]),
-  };
+  const automatic = mode?.kind === "string" ? mode.value : "NOTSET";
+  const none = [0, 0, 0, 0, 0, 0];
+  if (automatic === "NOTSET") return { kernel, strides, dilations, pads: ints(n, "pads", none) };
+  if (automatic === "VALID") return { kernel, strides, dilations, pads: none };
+  const total = kernel.map((k, i) =>
+    Math.max(0, (output![i + 2]! - 1) * strides[i]! + (k - 1) * dilations[i]! + 1 - input![i + 2]!),
+  );
+  const [less, more] = [total.map((t) => t >> 1), total.map((t) => t - (t >> 1))];
+  const pads = automatic === "SAME_LOWER" ? [...more, ...less] : [...less, ...more];
+  return { kernel, strides, dilations, pads };
+}
+function ints(n: Node, name: string, otherwise: readonly number[]): readonly number[] {
+  const a = n.attributes.get(name);
+  return a?.kind === "ints" ? a.value.map(Number) : otherwise;
 }
 
 class Rewriter {
@@ -99,6 +122,8 @@ class Rewriter {
     if (n.domain !== "" || n.outputs.length !== 1 || staticDims(this.#graph, output!).length !== 5) return undefined;
     const convolution = convolutionOf(this.#graph, n);
     if (convolution) return this.#convolution(n, convolution);
+    const transposed = transposedOf(this.#graph, n);
+    if (transposed) return this.#transposed(n, transposed);
     if (!n.inputs.some((v) => v !== undefined && this.#frames.has(v))) return undefined;
     const pool = poolOf(this.#graph, n);
     if (pool) return this.#pool(n, pool);
@@ -129,13 +154,14 @@ class Rewriter {
     const [x, , ...bias] = n.inputs;
     const [outputs, channels, depth, height, width] = c.weights.dims as [number, number, number, number, number];
     const [batch, , frames] = this.#dims(n.outputs[0]!);
+    const [, inputs, , inHeight, inWidth] = this.#dims(x!);
     const read = this.#framesRead(n, x!, c, 0);
-    const [, , , inHeight, inWidth] = this.#dims(x!);
-    const joined =
-      read.length === 1
-        ? read[0]!
-        : this.#made(n, "Concat", read, [batch, frames, depth * channels, inHeight, inWidth], { axis: 2 });
-    const input = this.#reshape(n, joined, [batch * frames, depth * channels, inHeight, inWidth]);
+    const shape = [batch * frames, depth * inputs, inHeight, inWidth];
+    const input = this.#reshape(
+      n,
+      this.#sideBySide(n, read, [batch, frames, inputs, inHeight, inWidth], c.groups),
+      shape,
+    );
     const { name } = valueOf(this.#graph, n.inputs[1]!);
     const [data, area] = [c.weights.data as Float32Array, height * width];
     const planes = new Float32Array(data.length);
@@ -147,8 +173,54 @@ class Rewriter {
         }
     const dims = [outputs, depth * channels, height, width];
     const weights = this.builder.constant(`${name}_frames`, tensorValue("float32", dims, planes));
-    const attributes = { ...plane(c), group: 1 };
+    const attributes = { ...plane(c), group: c.groups };
     return this.#made(n, "Conv", [input, weights, ...bias], this.#framed(n.outputs[0]!), attributes);
+  }
+  /** The channels of several values of these dimensions, those of a group next to each other. */
+  #sideBySide(n: Node, values: readonly ValueId[], dims: readonly number[], groups: number): ValueId {
+    if (values.length === 1) return values[0]!;
+    const [batch, frames, channels, ...frame] = dims as readonly [number, number, number, number, number];
+    if (groups === 1)
+      return this.#made(n, "Concat", values, [batch, frames, channels * values.length, ...frame], { axis: 2 });
+    const each = channels / groups;
+    const parts = values.map((v) => this.#reshape(n, v, [batch, frames, groups, each, ...frame]));
+    return this.#made(n, "Concat", parts, [batch, frames, groups, each * values.length, ...frame], { axis: 3 });
+  }
+  /** Each frame makes as many as the kernel is long: as channels at first, which lie in the order of frames. */
+  #transposed(n: Node, weights: TensorValue): ValueId {
+    const [x, , b] = n.inputs;
+    const [inputs, outputs, depth, height, width] = weights.dims as [number, number, number, number, number];
+    const [batch, , frames] = this.#dims(x!);
+    const [, , , outHeight, outWidth] = this.#dims(n.outputs[0]!);
+    const [data, area] = [weights.data as Float32Array, height * width];
+    const planes = new Float32Array(data.length);
+    for (let i = 0; i < inputs; i++)
+      for (let o = 0; o < outputs; o++)
+        for (let k = 0; k < depth; k++) {
+          const from = ((i * outputs + o) * depth + k) * area;
+          planes.set(data.subarray(from, from + area), ((i * depth + k) * outputs + o) * area);
+        }
+    const { name } = valueOf(this.#graph, n.inputs[1]!);
+    const dims = [inputs, depth * outputs, height, width];
+    const operands = [
+      this.#framesOf(n, x!),
+      this.builder.constant(`${name}_frames`, tensorValue("float32", dims, planes)),
+    ];
+    if (b !== undefined) {
+      const bias = valueOf(this.#graph, b).constant!.data as Float32Array;
+      const repeated = Float32Array.from({ length: depth * outputs }, (_, i) => bias[i % outputs]!);
+      operands.push(this.builder.constant(`${name}_bias`, tensorValue("float32", [depth * outputs], repeated)));
+    }
+    const pads = ints(n, "pads", [0, 0, 0, 0, 0, 0]);
+    const attributes = {
+      kernel_shape: [height, width],
+      strides: ints(n, "strides", [1, 1, 1]).slice(1),
+      dilations: ints(n, "dilations", [1, 1, 1]).slice(1),
+      pads: [pads[1]!, pads[2]!, pads[4]!, pads[5]!],
+      output_padding: ints(n, "output_padding", [0, 0, 0]).slice(1),
+    };
+    const made = [batch * frames, depth * outputs, outHeight, outWidth];
+    return this.#reshape(n, this.#made(n, "ConvTranspose", operands, made, attributes), this.#framed(n.outputs[0]!));
   }
   /** The greatest of each frame's windows, then of the frames of a window. */
   #pool(n: Node, p: Window): ValueId {

@@ -43,6 +43,9 @@ describe("giveFrames", () => {
     ["of every other frame", [4, 3, 1, 1, 1], { strides: [2, 2, 2] }],
     ["of one pixel", [4, 3, 3, 1, 1], { pads: [1, 0, 0, 1, 0, 0] }],
     ["of all", [4, 3, 7, 6, 5], {}],
+    ["with padding for the same extent", [4, 3, 3, 4, 2], { auto_pad: "SAME_UPPER" }],
+    ["with the larger padding first", [4, 3, 2, 4, 3], { auto_pad: "SAME_LOWER", strides: [2, 1, 2] }],
+    ["that say they have no padding", [4, 3, 3, 4, 2], { auto_pad: "VALID" }],
   ];
   it.each(windows)("makes convolutions %s such of frames", (_, weights, attributes) => {
     const graph = network((b, x) => {
@@ -51,6 +54,31 @@ describe("giveFrames", () => {
     });
     const frames = giveFrames(graph, patternOf);
     expect(ranks(frames, "Conv")).toEqual([4]);
+    expectEqual(graph, frames);
+  });
+
+  it("keeps groups", () => {
+    const graph = network((b, x) => {
+      const [six] = b.node("Conv", [x, b.constant("w", wave([6, 3, 1, 1, 1], 0.7))]);
+      const attributes = { group: 2, pads: [1, 1, 1, 1, 1, 1], strides: [2, 1, 1] };
+      return b.node("Conv", [six, b.constant("v", wave([4, 3, 3, 3, 3], 0.4))], { attributes, outputs: ["y"] });
+    });
+    const frames = giveFrames(graph, patternOf);
+    expect(ranks(frames, "Conv")).toEqual([4, 4]);
+    expectEqual(graph, frames);
+  });
+
+  it.each<[string, readonly number[], AttributeRecord]>([
+    ["of 2×2×2", [3, 4, 2, 2, 2], { strides: [2, 2, 2] }],
+    ["with padding in the frame", [3, 4, 1, 3, 3], { strides: [1, 2, 2], pads: [0, 1, 0, 0, 1, 1] }],
+    ["with output padding", [3, 4, 3, 3, 3], { strides: [3, 2, 2], output_padding: [0, 1, 1] }],
+  ])("makes transposed convolutions %s such of frames", (_, weights, attributes) => {
+    const graph = network((b, x) => {
+      const inputs = [x, b.constant("w", wave(weights, 0.7)), b.constant("b", wave([4], 0.2))];
+      return b.node("ConvTranspose", inputs, { attributes, outputs: ["y"] });
+    });
+    const frames = giveFrames(graph, patternOf);
+    expect(ranks(frames, "ConvTranspose")).toEqual([4]);
     expectEqual(graph, frames);
   });
 
@@ -94,7 +122,9 @@ describe("giveFrames", () => {
   it("leaves others alone", () => {
     const graph = network((b, x) => [
       ...b.node("Conv", [x, b.constant("w", wave([3, 1, 2, 2, 2], 0.7))], { attributes: { group: 3 } }),
-      ...b.node("Conv", [x, b.constant("w", wave([2, 3, 3, 3, 3], 0.7))], { attributes: { auto_pad: "SAME_UPPER" } }),
+      ...b.node("ConvTranspose", [x, b.constant("w", wave([3, 2, 3, 2, 2], 0.7))], {
+        attributes: { strides: [2, 2, 2] },
+      }),
       ...b.node("Relu", [x]),
     ]);
     expect(giveFrames(graph, patternOf)).toBe(graph);
