@@ -10,7 +10,8 @@ import type { ValueId } from "../../ir/support/ids.ts";
 import type { PatternOf } from "./fuse-groups.ts";
 import { dropDead } from "./rewriting.ts";
 
-const windowed: ReadonlySet<string> = new Set(["Conv", "MaxPool", "AveragePool"]);
+const convolutions: ReadonlySet<string> = new Set(["Conv", "ConvTranspose"]);
+const windowed: ReadonlySet<string> = new Set([...convolutions, "MaxPool", "AveragePool"]);
 /** Operators on channels, whatever the spatial axes. */
 const channelwise: ReadonlySet<string> = new Set(["BatchNormalization", "GlobalAveragePool", "GlobalMaxPool"]);
 
@@ -22,9 +23,9 @@ export function giveRows(graph: Graph, patternOf: PatternOf): Graph {
   return dropDead({ ...graph, nodes: builder.nodes, values: builder.values, nextId: builder.ids.next });
 }
 
-/** A float32 convolution of [n, c, w] with constant weights. */
+/** A float32 convolution of [n, c, w] with constant weights, or a transposed one whose extent follows from them. */
 function isConvolution(graph: Graph, n: Node): boolean {
-  if (n.op !== "Conv" || n.domain !== "") return false;
+  if (!convolutions.has(n.op) || n.domain !== "" || n.attributes.has("output_shape")) return false;
   const [x, w] = n.inputs;
   return staticDims(graph, x!).length === 3 && valueOf(graph, w!).constant?.type === "float32";
 }
@@ -67,7 +68,8 @@ class Rewriter {
     const [x, ...others] = n.inputs;
     if (isConvolution(this.#graph, n)) return [this.#row(n, x!), this.#constantRow(others[0]!), ...others.slice(1)];
     if (!n.inputs.some((v) => v !== undefined && this.#rows.has(v))) return undefined;
-    if (windowed.has(n.op) || channelwise.has(n.op)) return n.op === "Conv" ? undefined : [this.#row(n, x!), ...others];
+    if (windowed.has(n.op) || channelwise.has(n.op))
+      return convolutions.has(n.op) ? undefined : [this.#row(n, x!), ...others];
     if (n.op !== "Concat" && !this.#isElementwise(n)) return undefined;
     return n.inputs.map((v) => (v === undefined ? v : this.#broadcastRow(n, v)));
   }
@@ -116,7 +118,8 @@ function rowAttributes(n: Node): Node["attributes"] {
   for (const [name, a] of n.attributes) {
     if (a.kind !== "ints") continue;
     const values = a.value.map(Number);
-    const row: AttributeRecord = { [name]: name === "pads" ? [0, values[0]!, 0, values[1]!] : [1, ...values] };
+    const none = name === "output_padding" ? 0 : 1;
+    const row: AttributeRecord = { [name]: name === "pads" ? [0, values[0]!, 0, values[1]!] : [none, ...values] };
     changed[name] = attributesOf(row).get(name)!;
   }
   return new Map([...n.attributes, ...Object.entries(changed)]);

@@ -24,7 +24,8 @@ interface Axis {
   readonly extent: number;
 }
 interface Transposed {
-  readonly stride: number;
+  /** Along height and width. */
+  readonly strides: readonly [number, number];
   readonly rows: Axis;
   readonly columns: Axis;
   /** Every phase along each axis, where phases are convolutions of their own. */
@@ -54,7 +55,7 @@ export function replaceTransposedConvolutions(graph: Graph): Graph {
   return { ...graph, nodes: builder.nodes, values: builder.values, nextId: builder.ids.next };
 }
 
-/** What is needed of a float32 ConvTranspose with constant weights and one stride; undefined where it stays as it is. */
+/** What is needed of a float32 ConvTranspose with constant weights; undefined where it stays as it is. */
 function transposedShape(graph: Graph, n: Node): Transposed | undefined {
   if (n.op !== "ConvTranspose" || n.domain !== "" || n.attributes.has("output_shape")) return undefined;
   const mode = n.attributes.get("auto_pad");
@@ -69,27 +70,28 @@ function transposedShape(graph: Graph, n: Node): Transposed | undefined {
     const a = n.attributes.get(name);
     return a?.kind === "ints" ? a.value.map(Number) : [];
   };
-  const [stride = 1, other = 1] = ints("strides");
+  const [high = 1, wide = 1] = ints("strides");
+  const strides = [high, wide] as const;
   const whole = (group?.kind !== "int" || Number(group.value) === 1) && ints("dilations").every((d) => d === 1);
   const output = staticDims(graph, n.outputs[0]!);
-  if (!whole || other !== stride || output.includes(0)) return undefined;
+  if (!whole || output.includes(0)) return undefined;
   const axis = (i: number): Axis =>
     phaseAxis(
       { input: input[i]!, output: output[i]!, kernel: weights.dims[i]!, pad: ints("pads")[i - 2] ?? 0 },
-      stride,
+      strides[i - 2]!,
     );
   const [rows, columns] = [axis(2), axis(3)];
   // A crop beyond the first or last window would need a negative padding.
   const fits = [rows, columns].every((a) => a.lowest <= 0 && a.padAfter >= 0);
   if (!fits) return undefined;
-  const shape = { stride, rows, columns };
+  const shape = { strides, rows, columns };
   const apart = output[1]! % vectorChannels === 0 ? phasesApart(shape, input) : undefined;
   return { ...shape, ...(apart ? { apart } : {}) };
 }
-function phasesApart({ stride, rows, columns }: Transposed, input: readonly number[]): Transposed["apart"] {
-  const phases = [rows, columns].map((axis, i) => phasesOf(axis, stride, input[i + 2]!)) as [Phase[], Phase[]];
+function phasesApart({ strides, rows, columns }: Transposed, input: readonly number[]): Transposed["apart"] {
+  const phases = [rows, columns].map((axis, i) => phasesOf(axis, strides[i]!, input[i + 2]!)) as [Phase[], Phase[]];
   const products = phases.map((of) => of.reduce((sum, p) => sum + p.taps.length, 0)) as [number, number];
-  const together = stride ** 2 * rows.taps * columns.taps;
+  const together = strides[0] * strides[1] * rows.taps * columns.taps;
   const each = phases.flat().every((p) => p.taps.length > 0 && p.before >= 0 && p.after >= 0);
   return each && together >= mostProducts * products[0] * products[1] ? phases : undefined;
 }
@@ -123,13 +125,14 @@ class Rewriter {
 
   /** Convolution of all phases, their interleaving, and a crop where the output is no multiple of the stride. */
   replace(n: Node, shape: Transposed): void {
-    const { stride, rows, columns, apart } = shape;
+    const { strides, rows, columns, apart } = shape;
+    const count = strides[0] * strides[1];
     const [x, w, b] = n.inputs;
     const [batch, outputs, height, width] = staticDims(this.#graph, n.outputs[0]!) as [number, number, number, number];
-    const whole = [batch, outputs, stride * rows.extent, stride * columns.extent];
+    const whole = [batch, outputs, strides[0] * rows.extent, strides[1] * columns.extent];
     const cropped = whole[2] !== height || whole[3] !== width;
     const done = n.outputs[0]!;
-    const phases = stride > 1 ? this.#value(n, [batch, outputs * stride ** 2, rows.extent, columns.extent]) : done;
+    const phases = count > 1 ? this.#value(n, [batch, outputs * count, rows.extent, columns.extent]) : done;
     if (apart) {
       const parts = apart[0].flatMap((row) =>
         apart[1].map((column) => {
@@ -143,12 +146,12 @@ class Rewriter {
       this.#add(n, "Concat", parts, phases, { axis: 1 });
     } else {
       const pads = [-rows.lowest, -columns.lowest, rows.padAfter, columns.padAfter];
-      const bias = b === undefined ? [] : [this.#phaseBias(b, stride)];
+      const bias = b === undefined ? [] : [this.#phaseBias(b, count)];
       this.#convolve(n, [x!, this.#phaseWeights(w!, shape), ...bias], phases, pads);
     }
-    if (stride === 1) return;
+    if (count === 1) return;
     const full = cropped ? this.#value(n, whole) : done;
-    this.#add(n, "DepthToSpace", [phases], full, { blocksize: stride, mode: apart ? "DCR" : "CRD" });
+    this.#interleave(n, shape, phases, full);
     if (!cropped) return;
     const bounds = [
       [0, 0],
@@ -158,6 +161,29 @@ class Rewriter {
     this.#add(n, "Slice", [full, ...bounds], done, {});
   }
 
+  #interleave(n: Node, { strides, apart }: Transposed, phases: ValueId, full: ValueId): void {
+    const [high, wide] = strides;
+    if (high === wide) {
+      this.#add(n, "DepthToSpace", [phases], full, { blocksize: high, mode: apart ? "DCR" : "CRD" });
+      return;
+    }
+    const [batch, channels, height, width] = this.builder.values.get(phases)!.type!.dims as number[];
+    const outputs = channels! / (high * wide);
+    const parts = apart
+      ? [batch!, high, wide, outputs, height!, width!]
+      : [batch!, outputs, high, wide, height!, width!];
+    const perm = apart ? [0, 3, 4, 1, 5, 2] : [0, 1, 4, 2, 5, 3];
+    const [split, turned] = [
+      this.#value(n, parts),
+      this.#value(
+        n,
+        perm.map((axis) => parts[axis]!),
+      ),
+    ];
+    this.#add(n, "Reshape", [phases, this.#integers(parts)], split, {});
+    this.#add(n, "Transpose", [split], turned, { perm });
+    this.#add(n, "Reshape", [turned, this.#integers([batch!, outputs, height! * high, width! * wide])], full, {});
+  }
   #convolve(n: Node, inputs: readonly ValueId[], output: ValueId, pads: readonly number[]): void {
     const kernel = this.builder.values.get(inputs[1]!)!.constant!.dims.slice(2);
     const attributes = { kernel_shape: kernel, pads, strides: [1, 1], dilations: [1, 1], group: 1 };
@@ -177,29 +203,30 @@ class Rewriter {
     return this.builder.constant(`${name}_phase`, packed);
   }
   /** From [ic, oc, kh, kw] to [oc · s², ic, taps, taps], the phases of a channel side by side. */
-  #phaseWeights(id: ValueId, { stride, rows, columns }: Transposed): ValueId {
+  #phaseWeights(id: ValueId, { strides, rows, columns }: Transposed): ValueId {
+    const [high, wide] = strides;
     const { name, constant } = valueOf(this.#graph, id);
     const [inputs, outputs] = constant!.dims as [number, number];
-    const dims = [outputs * stride ** 2, inputs, rows.taps, columns.taps];
+    const dims = [outputs * high * wide, inputs, rows.taps, columns.taps];
     const packed = tensorValue("float32", dims);
     let at = 0;
     for (let oc = 0; oc < outputs; oc++)
-      for (let phase = 0; phase < stride ** 2; phase++)
+      for (let phase = 0; phase < high * wide; phase++)
         for (let ic = 0; ic < inputs; ic++)
           for (let u = 0; u < rows.taps; u++)
             for (let v = 0; v < columns.taps; v++, at++) {
-              const kh = tapOf(rows, Math.floor(phase / stride), u, stride);
-              const kw = tapOf(columns, phase % stride, v, stride);
+              const kh = tapOf(rows, Math.floor(phase / wide), u, high);
+              const kw = tapOf(columns, phase % wide, v, wide);
               if (kh === undefined || kw === undefined) continue;
               packed.data[at] = constant!.data[((ic * outputs + oc) * rows.kernel + kh) * columns.kernel + kw]!;
             }
     return this.builder.constant(`${name}_phases`, packed);
   }
-  #phaseBias(id: ValueId, stride: number): ValueId {
+  #phaseBias(id: ValueId, count: number): ValueId {
     const { name, constant } = valueOf(this.#graph, id);
     const values = Float32Array.from(
-      { length: constant!.data.length * stride ** 2 },
-      (_, i) => constant!.data[Math.floor(i / stride ** 2)] as number,
+      { length: constant!.data.length * count },
+      (_, i) => constant!.data[Math.floor(i / count)] as number,
     );
     return this.builder.constant(`${name}_phases`, tensorValue("float32", [values.length], values));
   }

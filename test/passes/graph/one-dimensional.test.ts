@@ -57,6 +57,21 @@ describe("giveRows", () => {
     expectSameBits(graph, rows);
   });
 
+  it("gives transposed convolutions maps of one row", () => {
+    const graph = network((b, x) => {
+      const attributes = { strides: [3], pads: [1, 2], output_padding: [1], dilations: [2] };
+      return b.node("ConvTranspose", [x, b.constant("w", wave([4, 3, 5], 0.7))], { attributes, outputs: ["y"] });
+    });
+    const rows = giveRows(graph, patternOf);
+    expect(opsOf(rows)).toEqual(["Reshape", "ConvTranspose", "Reshape"]);
+    expectSameBits(graph, rows);
+    const asked = network((b, x) => {
+      const attributes = { strides: [2], output_shape: [38] };
+      return b.node("ConvTranspose", [x, b.constant("w", wave([4, 3, 2], 0.7))], { attributes, outputs: ["y"] });
+    });
+    expect(giveRows(asked, patternOf)).toBe(asked);
+  });
+
   it("gives back three axes where something else reads them", () => {
     const graph = network((b, x) => {
       const [c] = b.node("Conv", [x, b.constant("w", wave([3, 4, 2], 0.7))], { attributes: { kernel_shape: [2] } });
