@@ -7,7 +7,7 @@
  */
 import { attributesOf, GraphBuilder, staticDims, valueOf } from "../../ir/graph/build.ts";
 import type { Graph, Node } from "../../ir/graph/graph.ts";
-import { tensorValue } from "../../ir/graph/tensor-value.ts";
+import { type TensorValue, tensorValue } from "../../ir/graph/tensor-value.ts";
 import type { ValueId } from "../../ir/support/ids.ts";
 
 /** The first opset with DepthToSpace in either order. */
@@ -26,6 +26,7 @@ interface Axis {
 interface Transposed {
   /** Along height and width. */
   readonly strides: readonly [number, number];
+  readonly groups: number;
   readonly rows: Axis;
   readonly columns: Axis;
   /** Every phase along each axis, where phases are convolutions of their own. */
@@ -72,9 +73,8 @@ function transposedShape(graph: Graph, n: Node): Transposed | undefined {
   };
   const [high = 1, wide = 1] = ints("strides");
   const strides = [high, wide] as const;
-  const whole = (group?.kind !== "int" || Number(group.value) === 1) && ints("dilations").every((d) => d === 1);
   const output = staticDims(graph, n.outputs[0]!);
-  if (!whole || output.includes(0)) return undefined;
+  if (ints("dilations").some((d) => d !== 1) || output.includes(0)) return undefined;
   const axis = (i: number): Axis =>
     phaseAxis(
       { input: input[i]!, output: output[i]!, kernel: weights.dims[i]!, pad: ints("pads")[i - 2] ?? 0 },
@@ -84,7 +84,7 @@ function transposedShape(graph: Graph, n: Node): Transposed | undefined {
   // A crop beyond the first or last window would need a negative padding.
   const fits = [rows, columns].every((a) => a.lowest <= 0 && a.padAfter >= 0);
   if (!fits) return undefined;
-  const shape = { strides, rows, columns };
+  const shape = { strides, groups: group?.kind === "int" ? Number(group.value) : 1, rows, columns };
   const apart = output[1]! % vectorChannels === 0 ? phasesApart(shape, input) : undefined;
   return { ...shape, ...(apart ? { apart } : {}) };
 }
@@ -139,7 +139,7 @@ class Rewriter {
           const part = this.#value(n, [batch, outputs, rows.extent, columns.extent]);
           const pads = [row.before, column.before, row.after, column.after];
           const bias = b === undefined ? [] : [b];
-          this.#convolve(n, [x!, this.#weightsOfPhase(w!, row, column), ...bias], part, pads);
+          this.#convolve(n, [x!, this.#weightsOfPhase(w!, shape, row, column), ...bias], part, pads, shape);
           return part;
         }),
       );
@@ -147,7 +147,7 @@ class Rewriter {
     } else {
       const pads = [-rows.lowest, -columns.lowest, rows.padAfter, columns.padAfter];
       const bias = b === undefined ? [] : [this.#phaseBias(b, count)];
-      this.#convolve(n, [x!, this.#phaseWeights(w!, shape), ...bias], phases, pads);
+      this.#convolve(n, [x!, this.#phaseWeights(w!, shape), ...bias], phases, pads, shape);
     }
     if (count === 1) return;
     const full = cropped ? this.#value(n, whole) : done;
@@ -184,41 +184,43 @@ class Rewriter {
     this.#add(n, "Transpose", [split], turned, { perm });
     this.#add(n, "Reshape", [turned, this.#integers([batch!, outputs, height! * high, width! * wide])], full, {});
   }
-  #convolve(n: Node, inputs: readonly ValueId[], output: ValueId, pads: readonly number[]): void {
+  #convolve(
+    n: Node,
+    inputs: readonly ValueId[],
+    output: ValueId,
+    pads: readonly number[],
+    { groups }: Transposed,
+  ): void {
     const kernel = this.builder.values.get(inputs[1]!)!.constant!.dims.slice(2);
-    const attributes = { kernel_shape: kernel, pads, strides: [1, 1], dilations: [1, 1], group: 1 };
+    const attributes = { kernel_shape: kernel, pads, strides: [1, 1], dilations: [1, 1], group: groups };
     this.#add(n, "Conv", inputs, output, attributes);
   }
-  /** From [ic, oc, kh, kw] to [oc, ic, taps of the row, taps of the column]. */
-  #weightsOfPhase(id: ValueId, row: Phase, column: Phase): ValueId {
+  /** From [ic, oc of a group, kh, kw] to [oc, ic of a group, taps of the row, taps of the column]. */
+  #weightsOfPhase(id: ValueId, { groups }: Transposed, row: Phase, column: Phase): ValueId {
     const { name, constant } = valueOf(this.#graph, id);
-    const [inputs, outputs, height, width] = constant!.dims as [number, number, number, number];
+    const { inputs, outputs, at } = grouped(constant!, groups);
     const packed = tensorValue("float32", [outputs, inputs, row.taps.length, column.taps.length]);
-    let at = 0;
+    let next = 0;
     for (let oc = 0; oc < outputs; oc++)
       for (let ic = 0; ic < inputs; ic++)
-        for (const kh of row.taps)
-          for (const kw of column.taps)
-            packed.data[at++] = constant!.data[((ic * outputs + oc) * height + kh) * width + kw]!;
+        for (const kh of row.taps) for (const kw of column.taps) packed.data[next++] = at(oc, ic, kh, kw);
     return this.builder.constant(`${name}_phase`, packed);
   }
-  /** From [ic, oc, kh, kw] to [oc · s², ic, taps, taps], the phases of a channel side by side. */
-  #phaseWeights(id: ValueId, { strides, rows, columns }: Transposed): ValueId {
+  /** From [ic, oc of a group, kh, kw] to [oc · s², ic of a group, taps, taps], the phases of a channel side by side. */
+  #phaseWeights(id: ValueId, { strides, groups, rows, columns }: Transposed): ValueId {
     const [high, wide] = strides;
     const { name, constant } = valueOf(this.#graph, id);
-    const [inputs, outputs] = constant!.dims as [number, number];
-    const dims = [outputs * high * wide, inputs, rows.taps, columns.taps];
-    const packed = tensorValue("float32", dims);
-    let at = 0;
+    const { inputs, outputs, at } = grouped(constant!, groups);
+    const packed = tensorValue("float32", [outputs * high * wide, inputs, rows.taps, columns.taps]);
+    let next = 0;
     for (let oc = 0; oc < outputs; oc++)
       for (let phase = 0; phase < high * wide; phase++)
         for (let ic = 0; ic < inputs; ic++)
           for (let u = 0; u < rows.taps; u++)
-            for (let v = 0; v < columns.taps; v++, at++) {
+            for (let v = 0; v < columns.taps; v++, next++) {
               const kh = tapOf(rows, Math.floor(phase / wide), u, high);
               const kw = tapOf(columns, phase % wide, v, wide);
-              if (kh === undefined || kw === undefined) continue;
-              packed.data[at] = constant!.data[((ic * outputs + oc) * rows.kernel + kh) * columns.kernel + kw]!;
+              if (kh !== undefined && kw !== undefined) packed.data[next] = at(oc, ic, kh, kw);
             }
     return this.builder.constant(`${name}_phases`, packed);
   }
@@ -250,6 +252,16 @@ class Rewriter {
   }
 }
 
+/** Weights [ic, oc of a group, kh, kw] by output channel, input channel of its group, and tap. */
+function grouped({ dims, data }: TensorValue, groups: number) {
+  const [all, each, height, width] = dims as [number, number, number, number];
+  const inputs = all / groups;
+  const at = (oc: number, ic: number, kh: number, kw: number): number => {
+    const row = Math.floor(oc / each) * inputs + ic;
+    return (data as Float32Array)[((row * each + (oc % each)) * height + kh) * width + kw]!;
+  };
+  return { inputs, outputs: each * groups, at };
+}
 /** The tap of the transposed kernel that phase `r` has at place `u`; undefined for none. */
 function tapOf(axis: Axis, r: number, u: number, stride: number): number | undefined {
   const k = r + axis.pad - stride * (axis.lowest + u);

@@ -112,6 +112,19 @@ describe("replaceTransposedConvolutions", () => {
     before!.forEach((v, i) => void expect(after![i]).toBeCloseTo(v, 5));
   });
 
+  it.each<[string, Case, number, number]>([
+    ["together", { input: [3, 4], kernel: [2, 2], attributes: { strides: [2, 2] } }, 2, 2],
+    ["apart", { input: [3, 4], kernel: [4, 4], attributes: { strides: [2, 2], pads: [1, 1, 1, 1] } }, 16, 1],
+    ["with several channels apart", { input: [3, 4], kernel: [3, 3], attributes: { strides: [2, 2] } }, 4, 8],
+  ])("keeps groups: %s", (_, c, group, channels) => {
+    const graph = network(c, group, channels);
+    const replaced = replaceTransposedConvolutions(graph);
+    expect(opsOf(replaced)).not.toContain("ConvTranspose");
+    const x = wave([2, 3 * group, ...c.input], 0.3);
+    const [before, after] = [graph, replaced].map((g) => interpretGraph(inferGraph(g), { x }).y!.data as Float32Array);
+    before!.forEach((v, i) => void expect(after![i]).toBeCloseTo(v, 5));
+  });
+
   it("is one convolution where the stride is 1", () => {
     const c: Case = { input: [4, 5], kernel: [3, 2], attributes: { pads: [1, 0, 1, 1] } };
     const graph = network(c);
@@ -123,7 +136,6 @@ describe("replaceTransposedConvolutions", () => {
   });
 
   it.each<[string, Case, number?]>([
-    ["groups", { input: [3, 3], kernel: [2, 2], attributes: { strides: [2, 2] } }, 2],
     ["dilations", { input: [3, 3], kernel: [2, 2], attributes: { dilations: [2, 2] } }],
     ["a crop of whole windows", { input: [5, 5], kernel: [1, 1], attributes: { strides: [2, 2], pads: [3, 0, 0, 0] } }],
     ["a shape that is asked for", { input: [3, 3], kernel: [2, 2], attributes: { output_shape: [3, 3] } }],
