@@ -7,6 +7,7 @@ import { definePass, type Representation } from "../../passes/core/pass.ts";
 import { type Pipeline, pipelineOf } from "../../passes/core/pipeline.ts";
 import { assignLayouts } from "../../passes/graph/assign-layouts.ts";
 import { eliminateCommonSubexpressions } from "../../passes/graph/common-subexpressions.ts";
+import { replaceEinsums } from "../../passes/graph/einsum-products.ts";
 import { foldPadsIntoConvolutions } from "../../passes/graph/fold-pads.ts";
 import { foldScalesIntoConvolutions } from "../../passes/graph/fold-scales.ts";
 import { forwardIdentities } from "../../passes/graph/forward-identities.ts";
@@ -69,6 +70,7 @@ function graphPipeline(options: PrepareOptions): Pipeline<"graph", "graph"> {
   return pipelineOf([
     infer,
     typed("drop-dead", "Drops nodes that no output needs.", dropDead),
+    ...(options.math === "strict" ? [] : [typed("einsum-products", "Turns Einsum into MatMul.", replaceEinsums)]),
     typed("forward-identities", "Lets readers of an identity read its input.", forwardIdentities),
     // Before what looks for neighbours: scales of convolutions, epilogues.
     typed("move-transposes", "Lets transpositions meet and cancel.", moveTransposes),
