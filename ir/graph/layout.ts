@@ -75,8 +75,12 @@ export function withoutHalo(layout: Layout): Layout {
   const { halo: _, ...rest } = layout;
   return rest;
 }
-/** The same layout with a halo (none when all amounts are zero). */
+/** Whether the layout has room for a halo: axes that have one are not divided. */
+export const hasRoomFor = (layout: Layout, halo: readonly Halo[]): boolean =>
+  halo.every((h, axis) => (h.before === 0 && h.after === 0) || layout.dims.filter((d) => d.axis === axis).length === 1);
+/** The same layout with a halo (none when all amounts are zero), which it has room for. */
 export function withHalo(layout: Layout, halo: readonly Halo[]): Layout {
+  invariant(hasRoomFor(layout, halo), `${layout.name} divides an axis that has a halo`);
   const base = withoutHalo(layout);
   return halo.some((h) => h.before > 0 || h.after > 0) ? { ...base, halo } : base;
 }

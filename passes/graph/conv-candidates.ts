@@ -1,7 +1,7 @@
 /** Convolutions: in blocks of channels, or planar with lanes along pixels; weights in panels of one register tile. */
 import { staticDims } from "../../ir/graph/build.ts";
 import type { Group } from "../../ir/graph/graph.ts";
-import { channelBlocked, type Halo, type Layout, lastBlocked, plainLayout } from "../../ir/graph/layout.ts";
+import { channelBlocked, type Halo, hasRoomFor, type Layout, lastBlocked, plainLayout } from "../../ir/graph/layout.ts";
 import type { ValueId } from "../../ir/support/ids.ts";
 import {
   blockWidths,
@@ -116,7 +116,7 @@ function inBlocks(c: CandidateContext, g: Group, conv: BlockedConv): Candidate {
   const blocked = channelBlocked(4, conv.lanes);
   const [x, w, b] = g.anchor.inputs;
   const readings = new Map<ValueId, readonly Reading[]>([
-    [x!, conv.readings],
+    [x!, conv.readings.filter(({ layout }) => !conv.halo || hasRoomFor(layout, conv.halo))],
     [w!, [freely(conv.weights)]],
   ]);
   if (b !== undefined) readings.set(b, [freely(lastBlocked(1, conv.lanes))]);

@@ -146,9 +146,13 @@ function computeAveragePool(c: ComputeContext): Tensor[] {
     const present = varying.filter((e) => e !== undefined);
     return present.length === 0
       ? like(of, fixed)
-      : cast(
+      : // A window that lies in the padding alone has no average: ONNX Runtime gives 0.
+        cast(
           of.dtype.scalar,
-          present.reduce((a, b) => mul(a, b), constant(dtype("int64"), fixed)),
+          max(
+            present.reduce((a, b) => mul(a, b), constant(dtype("int64"), fixed)),
+            constant(dtype("int64"), 1),
+          ),
         );
   };
   return [

@@ -2,6 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { GraphBuilder } from "../../../ir/graph/build.ts";
 import type { Graph } from "../../../ir/graph/graph.ts";
+import type { ValueId } from "../../../ir/support/ids.ts";
 import { compile } from "../../../src/index.ts";
 import { inferGraph } from "../../../src/operators/infer.ts";
 import { machine, meshTarget, ringTarget, schedulesOf, wave } from "./support.ts";
@@ -72,6 +73,30 @@ describe.each(Object.entries(shapes))("%s", (_, shape) => {
     }
   });
 });
+it("is not put around an axis that a layout divides", async () => {
+  const b = new GraphBuilder();
+  const x = b.value("x", { dtype: "float32", dims: [3, 17, 7, 2] });
+  const transposed = (v: ValueId, height: number, pads: number[]) =>
+    b.node("ConvTranspose", [v, b.constant("w", wave([17, 17, height, 1], 0.5))], {
+      attributes: { strides: [3, 1], pads },
+      outputs: [`of${height}`],
+    })[0]!;
+  // Its phases lie between the rows, where what follows reads them.
+  const rows = transposed(x, 3, [0, 0, 0, 0]);
+  const [other] = b.node("Sub", [rows, b.node("Relu", [rows])[0]]);
+  const y = transposed(other!, 4, [0, 0, 1, 0]);
+  const graph = inferGraph(b.finish({ name: "t", inputs: [x], outputs: [y] }));
+  const [plain, fast] = await Promise.all(
+    (["strict", "default"] as const).map((math) => compile(graph, { math, cache: false })),
+  );
+  // Memory of the first run is all zeros.
+  for (const seed of [0.3, 7.9]) {
+    const feeds = { x: wave([3, 17, 7, 2], seed) };
+    const [expected, actual] = [plain, fast].map((n) => n!.runSync(feeds).of4!.data as Float32Array);
+    expected!.forEach((v, i) => void expect(actual![i]).toBeCloseTo(v, 4));
+  }
+});
+
 it.each(Object.keys(shapes).filter((name) => name !== higher))("there is one nest a kernel: %s", (name) => {
   const haloed = schedulesOf(network(shapes[name]!), machine, 2).filter((k) => k.includes('"halo": true'));
   const kernels = haloed.filter((k) => k.includes('"op": "Conv"'));
