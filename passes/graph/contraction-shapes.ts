@@ -70,12 +70,18 @@ function padsOf(
     const [t = 0, l = 0, b = 0, r = 0] = mode === "VALID" ? [] : (given ?? []);
     return [t, l, b, r];
   }
-  const total = [0, 1].map((i) =>
-    Math.max(0, (y[i + 2]! - 1) * strides[i]! + (kernel[i]! - 1) * dilations[i]! + 1 - x[i + 2]!),
+  const pads = samePads(mode, { input: x.slice(2), output: y.slice(2), kernel, strides, dilations });
+  return pads as readonly number[] as ConvShape["pads"];
+}
+/** Padding of `auto_pad` SAME_UPPER or SAME_LOWER, before and then after each spatial axis. */
+export function samePads(mode: string, w: SpatialExtents): readonly number[] {
+  const total = w.kernel.map((k, i) =>
+    Math.max(0, (w.output[i]! - 1) * w.strides[i]! + (k - 1) * w.dilations[i]! + 1 - w.input[i]!),
   );
   const before = total.map((t) => (mode === "SAME_UPPER" ? Math.floor(t / 2) : Math.ceil(t / 2)));
-  return [before[0]!, before[1]!, total[0]! - before[0]!, total[1]! - before[1]!];
+  return [...before, ...total.map((t, i) => t - before[i]!)];
 }
+type SpatialExtents = Readonly<Record<"input" | "output" | "kernel" | "strides" | "dilations", readonly number[]>>;
 
 /** A float32 matrix product rows × depth by depth × columns, possibly batched. */
 export interface MatmulShape {

@@ -9,6 +9,7 @@ import { type AttributeRecord, attributesOf, GraphBuilder, staticDims, valueOf }
 import type { Graph, Node } from "../../ir/graph/graph.ts";
 import { elementCount, type TensorValue, tensorValue } from "../../ir/graph/tensor-value.ts";
 import type { ValueId } from "../../ir/support/ids.ts";
+import { samePads } from "./contraction-shapes.ts";
 import type { PatternOf } from "./fuse-groups.ts";
 import { dropDead } from "./rewriting.ts";
 
@@ -77,11 +78,7 @@ function windowOf(graph: Graph, n: Node, kernel = ints(n, "kernel_shape", [1, 1,
   const none = [0, 0, 0, 0, 0, 0];
   if (automatic === "NOTSET") return { kernel, strides, dilations, pads: ints(n, "pads", none) };
   if (automatic === "VALID") return { kernel, strides, dilations, pads: none };
-  const total = kernel.map((k, i) =>
-    Math.max(0, (output![i + 2]! - 1) * strides[i]! + (k - 1) * dilations[i]! + 1 - input![i + 2]!),
-  );
-  const [less, more] = [total.map((t) => t >> 1), total.map((t) => t - (t >> 1))];
-  const pads = automatic === "SAME_LOWER" ? [...more, ...less] : [...less, ...more];
+  const pads = samePads(automatic, { input: input!.slice(2), output: output!.slice(2), kernel, strides, dilations });
   return { kernel, strides, dilations, pads };
 }
 function ints(n: Node, name: string, otherwise: readonly number[]): readonly number[] {
@@ -162,17 +159,7 @@ class Rewriter {
       this.#sideBySide(n, read, [batch, frames, inputs, inHeight, inWidth], c.groups),
       shape,
     );
-    const { name } = valueOf(this.#graph, n.inputs[1]!);
-    const [data, area] = [c.weights.data as Float32Array, height * width];
-    const planes = new Float32Array(data.length);
-    for (let o = 0; o < outputs; o++)
-      for (let i = 0; i < channels; i++)
-        for (let k = 0; k < depth; k++) {
-          const from = ((o * channels + i) * depth + k) * area;
-          planes.set(data.subarray(from, from + area), ((o * depth + k) * channels + i) * area);
-        }
-    const dims = [outputs, depth * channels, height, width];
-    const weights = this.builder.constant(`${name}_frames`, tensorValue("float32", dims, planes));
+    const weights = this.#planes(n.inputs[1]!);
     const attributes = { ...plane(c), group: c.groups };
     return this.#made(n, "Conv", [input, weights, ...bias], this.#framed(n.outputs[0]!), attributes);
   }
@@ -192,24 +179,12 @@ class Rewriter {
     const [inputs, outputs, depth, height, width] = weights.dims as [number, number, number, number, number];
     const [batch, , frames] = this.#dims(x!);
     const [, , , outHeight, outWidth] = this.#dims(n.outputs[0]!);
-    const [data, area] = [weights.data as Float32Array, height * width];
-    const planes = new Float32Array(data.length);
-    for (let i = 0; i < inputs; i++)
-      for (let o = 0; o < outputs; o++)
-        for (let k = 0; k < depth; k++) {
-          const from = ((i * outputs + o) * depth + k) * area;
-          planes.set(data.subarray(from, from + area), ((i * depth + k) * outputs + o) * area);
-        }
-    const { name } = valueOf(this.#graph, n.inputs[1]!);
-    const dims = [inputs, depth * outputs, height, width];
-    const operands = [
-      this.#framesOf(n, x!),
-      this.builder.constant(`${name}_frames`, tensorValue("float32", dims, planes)),
-    ];
+    const operands = [this.#framesOf(n, x!), this.#planes(n.inputs[1]!)];
     if (b !== undefined) {
-      const bias = valueOf(this.#graph, b).constant!.data as Float32Array;
+      const { name, constant } = valueOf(this.#graph, b);
+      const bias = constant!.data as Float32Array;
       const repeated = Float32Array.from({ length: depth * outputs }, (_, i) => bias[i % outputs]!);
-      operands.push(this.builder.constant(`${name}_bias`, tensorValue("float32", [depth * outputs], repeated)));
+      operands.push(this.builder.constant(`${name}_frames`, tensorValue("float32", [depth * outputs], repeated)));
     }
     const pads = ints(n, "pads", [0, 0, 0, 0, 0, 0]);
     const attributes = {
@@ -262,6 +237,23 @@ class Rewriter {
     });
   }
 
+  /** Constant weights [a, b, depth, height, width] as [a, depth · b, height, width]. */
+  #planes(v: ValueId): ValueId {
+    const { name, constant } = valueOf(this.#graph, v);
+    const [rows, columns, depth, height, width] = constant!.dims as [number, number, number, number, number];
+    const [data, area] = [constant!.data as Float32Array, height * width];
+    const planes = new Float32Array(data.length);
+    for (let a = 0; a < rows; a++)
+      for (let b = 0; b < columns; b++)
+        for (let k = 0; k < depth; k++) {
+          const from = ((a * columns + b) * depth + k) * area;
+          planes.set(data.subarray(from, from + area), ((a * depth + k) * columns + b) * area);
+        }
+    return this.builder.constant(
+      `${name}_frames`,
+      tensorValue("float32", [rows, depth * columns, height, width], planes),
+    );
+  }
   #framesOf(n: Node, v: ValueId): ValueId {
     const known = this.#frames.get(v);
     if (known !== undefined) return known;

@@ -1,11 +1,13 @@
 // Aligned, zeroed buffers outside of V8's heap, and the addresses of views.
 #include "addon.h"
 
+#include <cerrno>
 #include <chrono>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
 #include <sys/mman.h>
+#include <system_error>
 #include <thread>
 #include <unistd.h>
 
@@ -167,7 +169,11 @@ Allocation *map(size_t length, size_t alignment, Pages pages, bool populate) {
   if (pages != Pages::small) madvise(bytes, usable, MADV_HUGEPAGE);
   if (pages == Pages::ready && usable <= kMostTouched) {
     const size_t huge = touchReady(bytes, usable, page);
-    if (usable - huge >= kHugePage) allocation->collapser = std::make_unique<Collapser>(bytes + huge, usable - huge);
+    try {
+      if (usable - huge >= kHugePage) allocation->collapser = std::make_unique<Collapser>(bytes + huge, usable - huge);
+    } catch (const std::system_error &) {
+      // No more threads: small pages do as well.
+    }
   } else if (populate)
     touch(bytes, usable, page);
   return allocation.release();
