@@ -32,7 +32,6 @@ interface Window {
   readonly pads: readonly number[];
 }
 interface Convolution extends Window {
-  readonly weights: TensorValue;
   readonly groups: number;
 }
 /** A float32 convolution of [n, c, d, h, w] with constant weights, several channels a group. */
@@ -42,7 +41,7 @@ function convolutionOf(graph: Graph, n: Node): Convolution | undefined {
   const window = weights?.type === "float32" ? windowOf(graph, n, weights.dims.slice(2)) : undefined;
   const group = n.attributes.get("group");
   const groups = group?.kind === "int" ? Number(group.value) : 1;
-  return window && (groups === 1 || weights!.dims[1]! > 1) ? { ...window, weights: weights!, groups } : undefined;
+  return window && (groups === 1 || weights!.dims[1]! > 1) ? { ...window, groups } : undefined;
 }
 /**
  * The weights of a float32 ConvTranspose of [n, c, d, h, w] in one group, each of whose frames makes frames of its own: its
@@ -149,7 +148,7 @@ class Rewriter {
 
   #convolution(n: Node, c: Convolution): ValueId {
     const [x, , ...bias] = n.inputs;
-    const [outputs, channels, depth, height, width] = c.weights.dims as [number, number, number, number, number];
+    const depth = c.kernel[0]!;
     const [batch, , frames] = this.#dims(n.outputs[0]!);
     const [, inputs, , inHeight, inWidth] = this.#dims(x!);
     const read = this.#framesRead(n, x!, c, 0);
@@ -176,7 +175,7 @@ class Rewriter {
   /** Each frame makes as many as the kernel is long: as channels at first, which lie in the order of frames. */
   #transposed(n: Node, weights: TensorValue): ValueId {
     const [x, , b] = n.inputs;
-    const [inputs, outputs, depth, height, width] = weights.dims as [number, number, number, number, number];
+    const [, outputs, depth, height, width] = weights.dims as [number, number, number, number, number];
     const [batch, , frames] = this.#dims(x!);
     const [, , , outHeight, outWidth] = this.#dims(n.outputs[0]!);
     const operands = [this.#framesOf(n, x!), this.#planes(n.inputs[1]!)];
